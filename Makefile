@@ -41,7 +41,7 @@ objs = $(patsubst %.c,$(OBJ)/%.o,$(1))
 folder_src = $(filter-out $(MAINS),$(wildcard $(1)/*.c))
 ARCHIVES := $(foreach f,$(FOLDERS),$(if $(call folder_src,$(f)),$(LIB)/lib$(f).a))
 
-LIBS_core := -lurcu-mb -lurcu-cds -lurcu-common
+LIBS_core := -lurcu-qsbr -lurcu-cds -lurcu-common
 LIBS_queue := -lrocksdb
 LIBS_resolver := -lgetdns -llmdb
 
