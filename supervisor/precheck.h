@@ -1,0 +1,21 @@
+/*
+ * supervisor/precheck.h - is a configuration file good? For mcp before it starts, and for smconf.
+ *
+ * Owner:  the caller's only thread; it forks and waits, so call it before the event loop runs.
+ * Memory: frees all it allocates.
+ * Limits: output of each program 64 KB, its time 30 s; programs run one after another.
+ */
+#ifndef SUPERVISOR_PRECHECK_H
+#define SUPERVISOR_PRECHECK_H
+#include <stdbool.h>
+#include <stdio.h>
+
+/*
+ * precheck_file - syntax, global options, mcp's options of every section; then runs the program
+ * (`path`) of each section whose keyword is qmgr, smtps, smtpc or smar with -n -f FILE (-N NAME) and
+ * merges the messages in the order of the file. as_root: every section also needs a user.
+ * Returns 0 for a good file (warnings may have been written to out), -EINVAL otherwise.
+ */
+int precheck_file(const char *path, bool as_root, FILE *out);
+
+#endif
