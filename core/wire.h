@@ -32,7 +32,7 @@ static inline struct wire_r wire_reader(struct span s)
 
 static inline void wire_put(struct wire_w *w, const void *v, size_t n)
 {
-	if (n && w->n + n <= w->cap)
+	if (n && n <= w->cap && w->n <= w->cap - n)
 		memcpy(w->p + w->n, v, n);
 	w->n += n;
 }
