@@ -337,10 +337,12 @@ static void kill_task(struct loop_task *t)
 	k->up = k->dead = false;
 	if (was_up && k->ops->down)
 		k->ops->down(k);
-	if (k->server)
+	if (k->server) {
+		loop_undefer(k->loop, &k->flush);
 		free(k);
-	else
+	} else {
 		retry_later(k);
+	}
 }
 
 static void hello_timeout(struct timer *t)
@@ -379,22 +381,13 @@ struct link *link_connect(struct loop *l, const char *path, const struct link_he
 	return k;
 }
 
-static void off_task(struct loop_task *t)
-{
-	(void)t;
-}
-
 void link_free(struct link *k)
 {
 	if (!k)
 		return;
 	close_fd(k);
-	if (k->kill.queued || k->flush.queued) {
-		/* The tasks are in the loop's list until the end of the turn: run them out. */
-		k->kill.fn = k->flush.fn = off_task;
-		k->dead = true;
-		loop_turn(k->loop, 0);
-	}
+	loop_undefer(k->loop, &k->kill);
+	loop_undefer(k->loop, &k->flush);
 	free(k);
 }
 

@@ -239,6 +239,21 @@ void loop_defer(struct loop *l, struct loop_task *t)
 	l->tasks_end = &t->next;
 }
 
+void loop_undefer(struct loop *l, struct loop_task *t)
+{
+	struct loop_task **at = &l->tasks;
+
+	if (!t->queued)
+		return;
+	while (*at && *at != t)
+		at = &(*at)->next;
+	if (*at)
+		*at = t->next;
+	if (l->tasks_end == &t->next)
+		l->tasks_end = at;
+	t->queued = false;
+}
+
 void loop_post(struct loop *l, struct loop_mail *own)
 {
 	mailbox_post(&l->box, &own->mail);

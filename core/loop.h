@@ -59,6 +59,8 @@ void loop_timer_stop(struct loop *l, struct timer *t);
 
 /* Run t->fn once at the end of this turn, before waiting; a task may queue others. */
 void loop_defer(struct loop *l, struct loop_task *t);
+/* Take it back, before its owner is freed. No-op when it is not queued. */
+void loop_undefer(struct loop *l, struct loop_task *t);
 
 /* Any thread: run own->fn in the loop. */
 void loop_post(struct loop *l, struct loop_mail *own);
