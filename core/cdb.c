@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { RECORD_MAGIC = 0x52437358, SEG_MAGIC = 0x47437358 };     /* "XsCR", "XsCG" */
+enum { RECORD_MAGIC = 0x52437358, SEG_MAGIC = 0x47437358 }; /* "XsCR", "XsCG" */
 enum { HEAD_CRC_AT = CDB_HEAD - 4, SEG_CRC_AT = 60 };
 
 /* Far beyond any file, so that sums of lengths cannot wrap around. */
@@ -82,8 +82,8 @@ static size_t path(const char *base, uint64_t digit, const char *name, char *dst
 {
 	size_t n = strlen(base);
 	const char *slash = n && base[n - 1] != '/' ? "/" : "";
-	int len = snprintf(dst, CDB_PATH_MAX, "%s%s%X%s%s", base, slash, (unsigned)(digit & 15), name ? "/" : "",
-			   name ? name : "");
+	int len = snprintf(dst, CDB_PATH_MAX, "%s%s%X%s%s", base, slash, (unsigned)(digit & 15),
+			   name ? "/" : "", name ? name : "");
 
 	return len < 0 || len >= CDB_PATH_MAX ? CDB_PATH_MAX - 1 : (size_t)len;
 }
