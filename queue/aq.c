@@ -1,0 +1,153 @@
+#include "queue/aq.h"
+
+#include "core/err.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct cds_lfht *table;
+static atomic_uint count;
+static unsigned max_count;
+
+void aq_init(unsigned max_recipients)
+{
+	table = lfht_new(max_recipients / 4);
+	max_count = max_recipients;
+}
+
+static int match(struct cds_lfht_node *node, const void *key)
+{
+	return caa_container_of(node, struct ta, node)->id == *(const uint64_t *)key;
+}
+
+struct ta *aq_ta_new(struct span envelope, const struct cdb_ref *ref, int *error)
+{
+	struct arena *a = arena_new();
+	struct ta *ta = a ? arena_alloc(a, sizeof *ta) : NULL;
+
+	*error = -ENOMEM;
+	if (!ta)
+		goto fail;
+	memset(ta, 0, sizeof *ta);
+	ta->arena = a;
+	ta->ref = *ref;
+	ta->blob = arena_span(a, envelope);
+	if (!ta->blob.p)
+		goto fail;
+	*error = envelope_decode(ta->blob, a, &ta->env);
+	if (*error)
+		goto fail;
+	ta->id = ta->env.ta;
+	ta->rcpt = arena_alloc(a, (ta->env.rcpt_count + 1) * sizeof *ta->rcpt);
+	*error = -ENOMEM;
+	if (!ta->rcpt)
+		goto fail;
+	memset(ta->rcpt, 0, ta->env.rcpt_count * sizeof *ta->rcpt);
+	atomic_store(&ta->open, ta->env.rcpt_count);
+	*error = 0;
+	return ta;
+fail:
+	arena_free(a);
+	return NULL;
+}
+
+void aq_ta_free(struct ta *ta)
+{
+	for (uint32_t i = 0; i < ta->env.rcpt_count; i++)
+		free(ta->rcpt[i].reply);
+	free(ta->c.rcpt);
+	arena_free(ta->arena);
+}
+
+bool aq_insert(struct ta *ta)
+{
+	return lfht_add_unique(table, hash_mix(0, ta->id), match, &ta->id, &ta->node) == &ta->node;
+}
+
+static void free_later(struct rcu_head *head)
+{
+	RCU_TSAN_ACQUIRE(head);
+	RCU_TSAN_GRACE();
+	aq_ta_free(caa_container_of(head, struct ta, rcu));
+}
+
+void aq_remove(struct ta *own)
+{
+	if (!lfht_remove(table, &own->node))
+		panic("transaction %llx left the queue twice", (unsigned long long)own->id);
+	rcu_later(&own->rcu, free_later);
+}
+
+struct ta *aq_find(uint64_t id)
+{
+	struct cds_lfht_node *n = lfht_find(table, hash_mix(0, id), match, &id);
+
+	return n ? caa_container_of(n, struct ta, node) : NULL;
+}
+
+struct cds_lfht *aq_table(void)
+{
+	return table;
+}
+
+unsigned aq_count(void)
+{
+	return atomic_load_explicit(&count, memory_order_relaxed);
+}
+
+unsigned aq_max(void)
+{
+	return max_count;
+}
+
+bool aq_reserve(unsigned n)
+{
+	unsigned now = atomic_load_explicit(&count, memory_order_relaxed);
+
+	do {
+		if (now + n > max_count)
+			return false;
+	} while (!atomic_compare_exchange_weak(&count, &now, now + n));
+	return true;
+}
+
+void aq_take(unsigned n)
+{
+	atomic_fetch_add(&count, n);
+}
+
+void aq_give(unsigned n)
+{
+	atomic_fetch_sub(&count, n);
+}
+
+static void free_reply(struct rcu_head *head)
+{
+	RCU_TSAN_ACQUIRE(head);
+	RCU_TSAN_GRACE();
+	free(caa_container_of(head, struct rcpt_reply, rcu));
+}
+
+void aq_rcpt_reply(struct rcpt *r, struct span reply, uint8_t stage)
+{
+	reply = span_head(reply, 1000);
+	struct rcpt_reply *fresh = malloc(sizeof *fresh + reply.n);
+	struct rcpt_reply *old = r->reply;
+
+	if (fresh) {
+		fresh->n = (uint16_t)reply.n;
+		if (reply.n)
+			memcpy(fresh->text, reply.p, reply.n);
+	}
+	r->stage = stage;
+	RCU_PUBLISH(r->reply, fresh);
+	if (old)
+		rcu_later(&old->rcu, free_reply);
+}
+
+struct span aq_rcpt_last(struct rcpt *r)
+{
+	struct rcpt_reply *p = RCU_READ(r->reply);
+
+	return p ? span_of(p->text, p->n) : span_of("", 0);
+}

@@ -1,0 +1,133 @@
+/*
+ * queue/aq.h - the active queue: transactions whose recipients are being tried or wait for their turn.
+ *
+ * Tables:  by transaction id, in RCU; readers may look at the constant parts (id, env, ref) in a read section.
+ * Owner:   env, ref, wall_arrival never change. A recipient belongs to the loop of its destination while it
+ *          is RCPT_ACTIVE. `c` belongs to the committer. active and open are counted by all.
+ * Memory:  freed through RCU by the committer, which is the last to have it.
+ * Limits:  AQ_max_entries recipients; beyond that they spill to DEFEDB.
+ */
+#ifndef QUEUE_AQ_H
+#define QUEUE_AQ_H
+#include "core/cdb.h"
+#include "core/envelope.h"
+#include "core/loop.h"
+#include "core/rcu.h"
+#include "queue/store.h"
+
+#include <stdatomic.h>
+
+struct qloop;
+
+enum rcpt_state {
+	RCPT_ACTIVE = 0,                /* queued or being tried */
+	RCPT_DEFERRED,                  /* in DEFEDB only */
+	RCPT_FAILED,                    /* for good; its DSN is on the way */
+	RCPT_DONE,
+};
+
+/* Text of a reply; readers see it inside a read section. */
+struct rcpt_reply {
+	struct rcu_head rcu;
+	uint16_t n;
+	char text[];
+};
+
+struct rcpt {
+	_Atomic uint8_t state;          /* enum rcpt_state */
+	uint8_t stage;                  /* enum msg_stage of the last reply */
+	uint8_t warned;
+	uint32_t attempts;
+	usec_t wall_last;               /* of the last attempt, 0: none */
+	struct rcpt_reply *reply;       /* last reply, by RCU_PUBLISH; NULL: none */
+};
+
+enum commit_kind {
+	COMMIT_REQUEST = 0,             /* make the transaction durable, then answer */
+	COMMIT_FINISH,                  /* no recipient is left */
+	COMMIT_UNLOAD,                  /* all that is left is in DEFEDB */
+	COMMIT_RCPTS,                   /* outcomes, struct commit_rcpts */
+	COMMIT_CALL,                    /* run a function in the committer, struct commit_call */
+};
+
+struct commit_op {
+	struct mail mail;
+	enum commit_kind kind;
+};
+
+/* What only the committer knows of a recipient; the array is made when it is needed. */
+struct committed_rcpt {
+	usec_t wall_due;                /* its record in DEFEDB and its row in the index; 0: none */
+	bool done;
+	bool marked;                    /* "finished" is in the database */
+};
+
+struct ta {
+	struct cds_lfht_node node;
+	struct rcu_head rcu;
+	uint64_t id;
+	struct cdb_ref ref;
+	struct arena *arena;
+	struct span blob;               /* the encoded envelope */
+	struct envelope env;
+	struct rcpt *rcpt;              /* env.rcpt_count */
+	atomic_uint active;             /* recipients in AQ; AQ_DYING: being unloaded */
+	atomic_uint open;               /* recipients without an end */
+
+	/* The commit: who asked, in which loop the answer is wanted. */
+	struct commit_op op;
+	struct loop_mail answer;
+	struct qloop *home;
+	void (*answered)(struct ta *ta, int error);
+	void *asker;
+	uint64_t req;
+	int error;
+
+	/* DSNs, in the loop `home`. */
+	struct ta *about;               /* this is a DSN about that one */
+	unsigned dsn_count;
+
+	/* The committer's. */
+	struct {
+		bool in_db;
+		bool pending;           /* on the list of those to be put */
+		bool touched;           /* on the list of those with news */
+		bool recovered;
+		struct ta *next, **prev;
+		struct ta *touched_next;
+		struct committed_rcpt *rcpt;
+	} c;
+};
+
+enum { AQ_DYING = 1u << 30 };
+
+/* Once, at the start. */
+void aq_init(unsigned max_recipients);
+/* A transaction made of an encoded envelope (copied); its id is that of the envelope. All recipients are
+ * RCPT_ACTIVE but counted nowhere yet. NULL: *error is -EBADMSG or -ENOMEM. */
+struct ta *aq_ta_new(struct span envelope, const struct cdb_ref *ref, int *error);
+/* One that was never put into the table. */
+void aq_ta_free(struct ta *ta);
+/* Into the table; false: the id is there already. */
+bool aq_insert(struct ta *ta);
+/* Out of the table; the memory goes when no reader can see it. */
+void aq_remove(struct ta *own);
+/* Inside a read section. */
+struct ta *aq_find(uint64_t id);
+struct cds_lfht *aq_table(void);
+
+/* Recipients in AQ, all loops together. */
+unsigned aq_count(void);
+unsigned aq_max(void);
+/* Takes room for n; false: there is none (nothing is taken). */
+bool aq_reserve(unsigned n);
+/* Takes it even over the ceiling: one transaction is never torn apart for counting. */
+void aq_take(unsigned n);
+void aq_give(unsigned n);
+
+/* Keeps a copy of the reply with the recipient; its loop only. */
+void aq_rcpt_reply(struct rcpt *r, struct span reply, uint8_t stage);
+/* The last reply, empty: none. Valid in the read section. */
+struct span aq_rcpt_last(struct rcpt *r);
+
+#endif

@@ -1,0 +1,500 @@
+#include "queue/segments.h"
+
+#include "core/cdb_read.h"
+#include "core/err.h"
+#include "core/log.h"
+#include "core/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct range {
+	uint64_t from, to;
+};
+
+struct segment {
+	struct segment *next;           /* in its bucket */
+	struct segment *dirty_next, *changed_next, *idle_next;
+	uint64_t seg, gen, bytes;
+	uint64_t instance;              /* of the writer, 0: unknown */
+	int fd;
+	int bad;
+	unsigned live;
+	bool dirty, changed, idle, sealed, orphaned;
+	uint64_t end;
+	usec_t look_at;                 /* when to look into holes again */
+	struct range *range;            /* sorted, never touching */
+	unsigned range_count, range_cap;
+};
+
+enum { BUCKETS = 4096, FORMAT = 1, HOLE_USEC = 60 * USEC_PER_SEC };
+
+struct segments {
+	const char *base;
+	struct segment *bucket[BUCKETS];
+	struct segment *dirty, *changed, *idle;
+	unsigned count;
+};
+
+struct segments *segments_new(const char *base)
+{
+	struct segments *t = xcalloc(1, sizeof *t);
+
+	t->base = base;
+	return t;
+}
+
+static void segment_free(struct segment *g)
+{
+	if (g->fd >= 0)
+		close(g->fd);
+	free(g->range);
+	free(g);
+}
+
+void segments_free(struct segments *t)
+{
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		struct segment *next;
+
+		for (struct segment *g = t->bucket[i]; g; g = next) {
+			next = g->next;
+			segment_free(g);
+		}
+	}
+	free(t);
+}
+
+static struct segment **bucket(struct segments *t, uint64_t seg)
+{
+	return &t->bucket[hash_mix(0, seg) % BUCKETS];
+}
+
+struct segment *segments_find(struct segments *t, uint64_t seg)
+{
+	struct segment *g = *bucket(t, seg);
+
+	while (g && g->seg != seg)
+		g = g->next;
+	return g;
+}
+
+static struct segment *add(struct segments *t, uint64_t seg)
+{
+	struct segment *g = xcalloc(1, sizeof *g);
+	struct segment **b = bucket(t, seg);
+
+	g->seg = seg;
+	g->fd = -1;
+	g->next = *b;
+	*b = g;
+	t->count++;
+	return g;
+}
+
+static void unhook(struct segment **at, struct segment *g, size_t link_off)
+{
+	while (*at && *at != g)
+		at = (struct segment **)((char *)*at + link_off);
+	if (*at)
+		*at = *(struct segment **)((char *)g + link_off);
+}
+
+static void drop(struct segments *t, struct segment *g)
+{
+	unhook(bucket(t, g->seg), g, offsetof(struct segment, next));
+	if (g->dirty)
+		unhook(&t->dirty, g, offsetof(struct segment, dirty_next));
+	if (g->changed)
+		unhook(&t->changed, g, offsetof(struct segment, changed_next));
+	t->count--;
+	segment_free(g);
+}
+
+static void mark_changed(struct segments *t, struct segment *g)
+{
+	if (!g->changed) {
+		g->changed = true;
+		g->changed_next = t->changed;
+		t->changed = g;
+	}
+}
+
+static void mark_idle(struct segments *t, struct segment *g)
+{
+	if (!g->idle) {
+		g->idle = true;
+		g->idle_next = t->idle;
+		t->idle = g;
+	}
+}
+
+static int open_segment(struct segments *t, struct segment *g, uint64_t *gen)
+{
+	char path[CDB_PATH_MAX], head[CDB_SEG_HEAD];
+	uint64_t seg;
+
+	cdb_seg_path(t->base, g->seg, path);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ssize_t n = pread(fd, head, sizeof head, 0);
+	int rc = n == (ssize_t)sizeof head ? cdb_seg_head_decode(head, &seg, gen, &g->bytes) : -EBADMSG;
+	if (!rc && seg != g->seg)
+		rc = -EBADMSG;
+	if (rc) {
+		close(fd);
+		return rc;
+	}
+	if (g->fd >= 0)
+		close(g->fd);
+	g->fd = fd;
+	return 0;
+}
+
+/* A new use of the file: nothing of the former one counts. */
+static void reset(struct segment *g, uint64_t gen)
+{
+	g->gen = gen;
+	g->range_count = 0;
+	g->sealed = g->orphaned = false;
+	g->end = 0;
+	g->bad = 0;
+	g->look_at = 0;
+}
+
+struct segment *segments_get(struct segments *t, uint64_t seg, uint64_t gen, int *error)
+{
+	struct segment *g = segments_find(t, seg);
+	uint64_t disk_gen;
+
+	*error = 0;
+	if (g && g->fd >= 0 && g->gen == gen)
+		return g;
+	if (!g)
+		g = add(t, seg);
+	*error = open_segment(t, g, &disk_gen);
+	if (!*error && disk_gen != gen)
+		*error = -ESTALE;
+	if (!*error && g->gen != gen && g->live)
+		*error = -ESTALE;
+	if (*error) {
+		if (!g->live && !g->range_count)
+			drop(t, g);
+		return NULL;
+	}
+	if (g->gen != gen)
+		reset(g, gen);
+	return g;
+}
+
+static void insert_range(struct segment *g, unsigned at, struct range r)
+{
+	if (g->range_count == g->range_cap) {
+		g->range_cap = g->range_cap ? g->range_cap * 2 : 4;
+		g->range = xrealloc(g->range, g->range_cap * sizeof *g->range);
+	}
+	memmove(g->range + at + 1, g->range + at, (g->range_count - at) * sizeof *g->range);
+	g->range[at] = r;
+	g->range_count++;
+}
+
+/* First range that ends at or behind x. Mostly the last one: look from the back. */
+static unsigned range_at(const struct segment *g, uint64_t x)
+{
+	unsigned i = g->range_count;
+
+	while (i > 0 && g->range[i - 1].to >= x)
+		i--;
+	return i;
+}
+
+bool segment_has(const struct segment *g, uint64_t off)
+{
+	unsigned i = range_at(g, off + 1);
+
+	return i < g->range_count && g->range[i].from <= off;
+}
+
+bool segment_account(struct segment *g, uint64_t off, uint64_t len)
+{
+	struct range r = { off, off + ((len + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1)) };
+
+	if (segment_has(g, off))
+		return false;
+	unsigned i = range_at(g, r.from);
+	unsigned last = i;
+	while (last < g->range_count && g->range[last].from <= r.to) {
+		if (g->range[last].from < r.from)
+			r.from = g->range[last].from;
+		if (g->range[last].to > r.to)
+			r.to = g->range[last].to;
+		last++;
+	}
+	if (last == i) {
+		insert_range(g, i, r);
+		return true;
+	}
+	g->range[i] = r;
+	memmove(g->range + i + 1, g->range + last, (g->range_count - last) * sizeof *g->range);
+	g->range_count -= last - i - 1;
+	return true;
+}
+
+static bool covered(const struct segment *g)
+{
+	return g->end <= CDB_SEG_HEAD ||
+	       (g->range_count == 1 && g->range[0].from <= CDB_SEG_HEAD && g->range[0].to >= g->end);
+}
+
+void segment_use(struct segments *t, struct segment *g, int by)
+{
+	if (by < 0 && !g->live)
+		panic("segment %llx is used less than never", (unsigned long long)g->seg);
+	g->live = (unsigned)((int)g->live + by);
+	if (!g->live)
+		mark_idle(t, g);
+}
+
+void segment_dirty(struct segments *t, struct segment *g)
+{
+	if (!g->dirty) {
+		g->dirty = true;
+		g->dirty_next = t->dirty;
+		t->dirty = g;
+	}
+	mark_changed(t, g);
+}
+
+unsigned segments_sync(struct segments *t)
+{
+	unsigned n = 0;
+
+	while (t->dirty) {
+		struct segment *g = t->dirty;
+
+		t->dirty = g->dirty_next;
+		g->dirty = false;
+		if (g->bad)
+			continue;
+		n++;
+		/* Never twice on the same file after a failure: the second call would succeed and lie. */
+		if (fdatasync(g->fd)) {
+			g->bad = -errno;
+			log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "segments_sync", "seg=%016llX, error=%s",
+				  (unsigned long long)g->seg, strerror(-g->bad));
+		}
+	}
+	return n;
+}
+
+int segment_bad(const struct segment *g)
+{
+	return g->bad;
+}
+
+void segment_owner(struct segment *g, uint64_t instance)
+{
+	g->instance = instance;
+}
+
+void segment_seal(struct segments *t, struct segment *g, uint64_t end)
+{
+	g->sealed = true;
+	g->end = end;
+	mark_idle(t, g);
+}
+
+bool segment_orphaned(const struct segment *g)
+{
+	return g->orphaned;
+}
+
+void segments_orphan(struct segments *t, uint64_t instance)
+{
+	for (unsigned i = 0; i < BUCKETS; i++)
+		for (struct segment *g = t->bucket[i]; g; g = g->next)
+			if (g->instance == instance) {
+				g->instance = 0;
+				g->sealed = g->orphaned = true;
+				g->end = g->bytes;
+				segment_account(g, CDB_SEG_HEAD, g->bytes - CDB_SEG_HEAD);
+				mark_changed(t, g);
+			}
+}
+
+void segments_write(struct segments *t, struct store *s, struct store_batch *b)
+{
+	while (t->changed) {
+		struct segment *g = t->changed;
+		char small[1024];
+		size_t cap = 16 + (size_t)g->range_count * 16;
+		char *to = cap <= sizeof small ? small : xmalloc(cap);
+		struct wire_w w = wire_writer(to, cap);
+		struct store_key key = store_key_segment(g->seg);
+
+		t->changed = g->changed_next;
+		g->changed = false;
+		wire_put_u8(&w, FORMAT);
+		wire_put_u64(&w, g->gen);
+		wire_put_u32(&w, g->range_count);
+		for (unsigned i = 0; i < g->range_count; i++) {
+			wire_put_u64(&w, g->range[i].from);
+			wire_put_u64(&w, g->range[i].to);
+		}
+		store_put(s, b, STORE_META, store_key_span(&key), span_of(to, w.n));
+		if (to != small)
+			free(to);
+		mark_idle(t, g);
+	}
+}
+
+static void remove_file(struct segments *t, struct segment *g)
+{
+	char path[CDB_PATH_MAX];
+
+	cdb_seg_path(t->base, g->seg, path);
+	if (unlink(path) && errno != ENOENT)
+		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "segments_reap", "file=%s, error=%s", path, strerror(errno));
+}
+
+static int is_pending(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h)
+{
+	const struct segment *g = ctx;
+
+	return !segment_has(g, ref->off) && !(h->flags & CDB_DEAD);
+}
+
+/* Space that was reserved and never committed (a client that got 451, a failed write): nothing there may
+ * count any more once no whole record stands in it. */
+static void close_holes(struct segments *t, struct segment *g)
+{
+	uint64_t end;
+	usec_t now = clock_now();
+
+	if (now < g->look_at)
+		return;
+	if (!g->look_at) {
+		g->look_at = now + HOLE_USEC;
+		return;
+	}
+	g->look_at = now + HOLE_USEC;
+	if (cdb_scan(t->base, g->seg, g->range_count ? g->range[0].to : CDB_SEG_HEAD, true, is_pending, g, &end) == 0) {
+		segment_account(g, CDB_SEG_HEAD, g->bytes - CDB_SEG_HEAD);
+		mark_changed(t, g);
+	}
+}
+
+void segments_reap(struct segments *t, bool (*recycle)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance),
+		   void *ctx)
+{
+	struct segment *list = t->idle;
+
+	t->idle = NULL;
+	while (list) {
+		struct segment *g = list;
+
+		list = g->idle_next;
+		g->idle = false;
+		if (!g->sealed || g->live)
+			continue;
+		if (!covered(g))
+			close_holes(t, g);
+		if (g->changed || !covered(g)) {
+			mark_idle(t, g);
+			continue;
+		}
+		if (!g->instance || !recycle(ctx, g->seg, g->gen, g->instance))
+			remove_file(t, g);
+		/* The row in meta stays until a new use of the file overwrites it or the next start: a removal
+		 * that a power cut undoes must not bring its mail back. */
+		drop(t, g);
+	}
+}
+
+int segments_load(struct segments *t, struct store *s)
+{
+	struct store_key from = store_key_segment(0);
+	struct store_iter *it = store_iter_new(s, STORE_META, store_key_span(&from));
+
+	for (; store_iter_valid(it); store_iter_next(it)) {
+		struct span key = store_iter_key(it);
+		struct wire_r r = wire_reader(store_iter_value(it));
+
+		if (key.n != 10 || !span_startswith(key, span_of("\x01s", 2)))
+			break;
+		uint64_t seg;
+		memcpy(&seg, key.p + 2, 8);
+		struct segment *g = add(t, __builtin_bswap64(seg));
+		if (wire_get_u8(&r) != FORMAT)
+			return store_iter_end(it), -EUCLEAN;
+		g->gen = wire_get_u64(&r);
+		uint32_t n = wire_get_u32(&r);
+		for (uint32_t i = 0; i < n && !r.bad; i++) {
+			struct range x = { wire_get_u64(&r), 0 };
+
+			x.to = wire_get_u64(&r);
+			insert_range(g, g->range_count, x);
+		}
+		if (!wire_done(&r))
+			return store_iter_end(it), -EUCLEAN;
+	}
+	return store_iter_end(it);
+}
+
+struct replay {
+	struct segment *g;
+	int (*each)(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h);
+	void *ctx;
+};
+
+static int replay_one(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h)
+{
+	struct replay *r = ctx;
+
+	if (segment_has(r->g, ref->off))
+		return 0;
+	int rc = h->flags & CDB_DEAD ? 0 : r->each(r->ctx, ref, h);
+	if (!rc)
+		segment_account(r->g, ref->off, ref->len);
+	return rc;
+}
+
+int segment_replay(struct segments *t, struct segment *g, int (*each)(void *ctx, const struct cdb_ref *ref,
+		   const struct cdb_head *h), void *ctx, bool *alive)
+{
+	uint64_t gen = 0, end = 0;
+	int rc = open_segment(t, g, &gen);
+
+	if (rc)
+		return rc;
+	if (gen != g->gen)
+		reset(g, gen);
+	/* The writer holds the lock until it seals. */
+	*alive = flock(g->fd, LOCK_SH | LOCK_NB) != 0;
+	if (!*alive)
+		flock(g->fd, LOCK_UN);
+	g->end = g->bytes;
+	g->sealed = !*alive;
+	if (covered(g))
+		return 0;
+	/* From the first byte that is not accounted for. */
+	uint64_t from = g->range_count && g->range[0].from <= CDB_SEG_HEAD ? g->range[0].to : CDB_SEG_HEAD;
+	struct replay r = { g, each, ctx };
+	rc = cdb_scan(t->base, g->seg, from, true, replay_one, &r, &end);
+	if (rc)
+		return rc;
+	if (!*alive)
+		segment_account(g, CDB_SEG_HEAD, g->bytes - CDB_SEG_HEAD);
+	mark_changed(t, g);
+	return 0;
+}
+
+unsigned segments_count(const struct segments *t)
+{
+	return t->count;
+}

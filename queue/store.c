@@ -1,0 +1,459 @@
+#include "queue/store.h"
+
+#include "core/err.h"
+#include "core/wire.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <rocksdb/c.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FORMAT = 1 };
+
+static const char *const family_name[STORE_FAMILIES] = { "default", "ibdb", "defedb", "due" };
+
+struct store {
+	rocksdb_t *db;
+	rocksdb_options_t *options;
+	rocksdb_block_based_table_options_t *table;
+	rocksdb_cache_t *cache;
+	rocksdb_column_family_handle_t *family[STORE_FAMILIES];
+	rocksdb_writeoptions_t *write;
+	rocksdb_readoptions_t *read;
+};
+
+struct store_batch {
+	rocksdb_writebatch_t *b;
+};
+
+struct store_iter {
+	rocksdb_iterator_t *it;
+	rocksdb_readoptions_t *read;
+};
+
+static _Thread_local char last_error[256];
+
+const char *store_error(void)
+{
+	return last_error;
+}
+
+/* RocksDB's C API tells errors as text only. Takes and frees it. */
+static int classify(char *err)
+{
+	int rc = -EIO;
+
+	if (!err)
+		return 0;
+	snprintf(last_error, sizeof last_error, "%s", err);
+	if (strstr(err, "No space left") || strstr(err, "NoSpace"))
+		rc = -ENOSPC;
+	else if (strstr(err, "Corruption"))
+		rc = -EUCLEAN;
+	else if (strstr(err, "lock"))
+		rc = -EBUSY;
+	free(err);
+	return rc;
+}
+
+static rocksdb_options_t *make_options(struct store *s, const struct store_setup *set)
+{
+	rocksdb_options_t *o = rocksdb_options_create();
+
+	rocksdb_options_set_create_if_missing(o, !set->read_only);
+	rocksdb_options_set_create_missing_column_families(o, !set->read_only);
+	rocksdb_options_set_wal_dir(o, set->log_dir);
+	rocksdb_options_set_max_total_wal_size(o, set->log_bytes);
+	rocksdb_options_set_write_buffer_size(o, set->log_bytes / 4 < (4u << 20) ? 4u << 20 : set->log_bytes / 4);
+	rocksdb_options_set_max_background_jobs(o, 2);
+	rocksdb_options_set_keep_log_file_num(o, 2);
+	rocksdb_options_set_max_log_file_size(o, 1 << 20);
+	rocksdb_options_set_info_log_level(o, 2);
+	/* Every write is synced before the next, so a torn tail is normal and damage before it is not. */
+	rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery);
+	rocksdb_options_set_paranoid_checks(o, 1);
+	rocksdb_options_set_stats_dump_period_sec(o, 0);
+	if (set->keep_logs)
+		rocksdb_options_set_WAL_ttl_seconds(o, UINT64_MAX / 4);
+	s->cache = rocksdb_cache_create_lru(set->cache_bytes);
+	s->table = rocksdb_block_based_options_create();
+	rocksdb_block_based_options_set_block_size(s->table, set->page_bytes);
+	rocksdb_block_based_options_set_block_cache(s->table, s->cache);
+	rocksdb_block_based_options_set_filter_policy(s->table, rocksdb_filterpolicy_create_bloom(10));
+	rocksdb_options_set_block_based_table_factory(o, s->table);
+	return o;
+}
+
+static void release(struct store *s)
+{
+	for (int i = 0; i < STORE_FAMILIES; i++)
+		if (s->family[i])
+			rocksdb_column_family_handle_destroy(s->family[i]);
+	if (s->db)
+		rocksdb_close(s->db);
+	if (s->write)
+		rocksdb_writeoptions_destroy(s->write);
+	if (s->read)
+		rocksdb_readoptions_destroy(s->read);
+	if (s->table)
+		rocksdb_block_based_options_destroy(s->table);
+	if (s->cache)
+		rocksdb_cache_destroy(s->cache);
+	if (s->options)
+		rocksdb_options_destroy(s->options);
+	free(s);
+}
+
+static int check_format(struct store *s, bool created)
+{
+	struct store_key key = store_key_word("format");
+	char *v;
+	size_t n;
+	int rc = store_get(s, STORE_META, store_key_span(&key), &v, &n);
+
+	if (rc == -ENOENT && created) {
+		struct store_batch *b = store_batch_new();
+		char f = FORMAT;
+
+		store_put(s, b, STORE_META, store_key_span(&key), span_of(&f, 1));
+		rc = store_write(s, b);
+		store_batch_free(b);
+		return rc;
+	}
+	if (rc)
+		return rc == -ENOENT ? -EUCLEAN : rc;
+	if (n != 1 || v[0] != FORMAT) {
+		snprintf(last_error, sizeof last_error, "format %d, this program knows %d", n ? v[0] : -1, FORMAT);
+		rc = -EPROTONOSUPPORT;
+	}
+	free(v);
+	return rc;
+}
+
+static bool is_new(const char *dir)
+{
+	char path[CDB_PATH_MAX];
+
+	snprintf(path, sizeof path, "%s/CURRENT", dir);
+	return access(path, F_OK) != 0;
+}
+
+struct store *store_open(const struct store_setup *set, int *error, char *why, size_t cap, bool *created)
+{
+	struct store *s = xcalloc(1, sizeof *s);
+	const rocksdb_options_t *options[STORE_FAMILIES];
+	char *err = NULL;
+
+	*created = is_new(set->dir);
+	s->options = make_options(s, set);
+	for (int i = 0; i < STORE_FAMILIES; i++)
+		options[i] = s->options;
+	if (set->read_only)
+		s->db = rocksdb_open_for_read_only_column_families(s->options, set->dir, STORE_FAMILIES, family_name,
+								   options, s->family, 0, &err);
+	else
+		s->db = rocksdb_open_column_families(s->options, set->dir, STORE_FAMILIES, family_name, options,
+						     s->family, &err);
+	*error = classify(err);
+	s->write = rocksdb_writeoptions_create();
+	rocksdb_writeoptions_set_sync(s->write, 1);
+	s->read = rocksdb_readoptions_create();
+	if (!*error)
+		*error = check_format(s, *created);
+	if (*error) {
+		snprintf(why, cap, "%s", last_error);
+		release(s);
+		return NULL;
+	}
+	return s;
+}
+
+void store_close(struct store *s)
+{
+	if (s)
+		release(s);
+}
+
+struct store_batch *store_batch_new(void)
+{
+	struct store_batch *b = xmalloc(sizeof *b);
+
+	b->b = rocksdb_writebatch_create();
+	return b;
+}
+
+void store_batch_free(struct store_batch *b)
+{
+	rocksdb_writebatch_destroy(b->b);
+	free(b);
+}
+
+void store_put(struct store *s, struct store_batch *b, enum store_family f, struct span key, struct span value)
+{
+	rocksdb_writebatch_put_cf(b->b, s->family[f], key.p, key.n, value.n ? value.p : "", value.n);
+}
+
+void store_delete(struct store *s, struct store_batch *b, enum store_family f, struct span key)
+{
+	rocksdb_writebatch_delete_cf(b->b, s->family[f], key.p, key.n);
+}
+
+void store_delete_once(struct store *s, struct store_batch *b, enum store_family f, struct span key)
+{
+	rocksdb_writebatch_singledelete_cf(b->b, s->family[f], key.p, key.n);
+}
+
+unsigned store_batch_count(struct store_batch *b)
+{
+	return (unsigned)rocksdb_writebatch_count(b->b);
+}
+
+void store_batch_clear(struct store_batch *b)
+{
+	rocksdb_writebatch_clear(b->b);
+}
+
+int store_write(struct store *s, struct store_batch *b)
+{
+	char *err = NULL;
+
+	rocksdb_write(s->db, s->write, b->b, &err);
+	int rc = classify(err);
+	if (!rc)
+		rocksdb_writebatch_clear(b->b);
+	return rc;
+}
+
+int store_flush(struct store *s)
+{
+	rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
+	char *err = NULL;
+
+	rocksdb_flushoptions_set_wait(o, 1);
+	for (int i = 0; i < STORE_FAMILIES && !err; i++)
+		rocksdb_flush_cf(s->db, o, s->family[i], &err);
+	rocksdb_flushoptions_destroy(o);
+	return classify(err);
+}
+
+int store_get(struct store *s, enum store_family f, struct span key, char **value, size_t *n)
+{
+	char *err = NULL;
+
+	*value = rocksdb_get_cf(s->db, s->read, s->family[f], key.p, key.n, n, &err);
+	if (err)
+		return classify(err);
+	return *value ? 0 : -ENOENT;
+}
+
+struct store_iter *store_iter_new(struct store *s, enum store_family f, struct span from)
+{
+	struct store_iter *it = xmalloc(sizeof *it);
+
+	it->read = rocksdb_readoptions_create();
+	it->it = rocksdb_create_iterator_cf(s->db, it->read, s->family[f]);
+	store_iter_seek(it, from);
+	return it;
+}
+
+void store_iter_seek(struct store_iter *it, struct span from)
+{
+	rocksdb_iter_seek(it->it, from.n ? from.p : "", from.n);
+}
+
+bool store_iter_valid(struct store_iter *it)
+{
+	return rocksdb_iter_valid(it->it);
+}
+
+struct span store_iter_key(struct store_iter *it)
+{
+	size_t n;
+	const char *p = rocksdb_iter_key(it->it, &n);
+
+	return span_of(p, n);
+}
+
+struct span store_iter_value(struct store_iter *it)
+{
+	size_t n;
+	const char *p = rocksdb_iter_value(it->it, &n);
+
+	return span_of(p, n);
+}
+
+void store_iter_next(struct store_iter *it)
+{
+	rocksdb_iter_next(it->it);
+}
+
+int store_iter_end(struct store_iter *it)
+{
+	char *err = NULL;
+
+	rocksdb_iter_get_error(it->it, &err);
+	rocksdb_iter_destroy(it->it);
+	rocksdb_readoptions_destroy(it->read);
+	free(it);
+	return classify(err);
+}
+
+static void key_u64(struct store_key *k, uint64_t v)
+{
+	v = htobe64(v);
+	memcpy(k->b + k->n, &v, 8);
+	k->n += 8;
+}
+
+static void key_u32(struct store_key *k, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(k->b + k->n, &v, 4);
+	k->n += 4;
+}
+
+struct store_key store_key_ta(uint64_t ta)
+{
+	struct store_key k = { .n = 0 };
+
+	key_u64(&k, ta);
+	return k;
+}
+
+struct store_key store_key_rcpt(uint64_t ta, uint32_t idx)
+{
+	struct store_key k = store_key_ta(ta);
+
+	key_u32(&k, idx);
+	return k;
+}
+
+struct store_key store_key_due(usec_t wall, uint64_t ta, uint32_t idx)
+{
+	struct store_key k = { .n = 0 };
+
+	key_u64(&k, (uint64_t)wall);
+	key_u64(&k, ta);
+	key_u32(&k, idx);
+	return k;
+}
+
+struct store_key store_key_word(const char *word)
+{
+	struct store_key k;
+
+	k.n = (uint8_t)span_cstr(span_str(word), k.b, sizeof k.b);
+	return k;
+}
+
+struct store_key store_key_segment(uint64_t seg)
+{
+	struct store_key k = { .b = "\x01s", .n = 2 };
+
+	key_u64(&k, seg);
+	return k;
+}
+
+struct store_key store_key_file(uint64_t ta)
+{
+	struct store_key k = { .b = "\x01" "f", .n = 2 };
+
+	key_u64(&k, ta);
+	return k;
+}
+
+static uint64_t read_u64(const char *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, 8);
+	return be64toh(v);
+}
+
+static uint32_t read_u32(const char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return be32toh(v);
+}
+
+bool store_key_parse(struct span key, uint64_t *ta, uint32_t *idx, bool *is_rcpt)
+{
+	if (key.n != 8 && key.n != 12)
+		return false;
+	*ta = read_u64(key.p);
+	*is_rcpt = key.n == 12;
+	*idx = *is_rcpt ? read_u32(key.p + 8) : 0;
+	return true;
+}
+
+bool store_key_due_parse(struct span key, usec_t *wall, uint64_t *ta, uint32_t *idx)
+{
+	if (key.n != 20)
+		return false;
+	*wall = (usec_t)read_u64(key.p);
+	*ta = read_u64(key.p + 8);
+	*idx = read_u32(key.p + 16);
+	return true;
+}
+
+size_t store_ta_head_encode(const struct cdb_ref *ref, char *dst)
+{
+	struct wire_w w = wire_writer(dst, STORE_TA_HEAD);
+
+	wire_put_u8(&w, FORMAT);
+	wire_put_u64(&w, ref->seg);
+	wire_put_u64(&w, ref->gen);
+	wire_put_u64(&w, ref->off);
+	wire_put_u64(&w, ref->len);
+	return w.n;
+}
+
+int store_ta_decode(struct span value, struct cdb_ref *ref, struct span *envelope)
+{
+	struct wire_r r = wire_reader(value);
+
+	if (wire_get_u8(&r) != FORMAT)
+		return -EUCLEAN;
+	ref->seg = wire_get_u64(&r);
+	ref->gen = wire_get_u64(&r);
+	ref->off = wire_get_u64(&r);
+	ref->len = wire_get_u64(&r);
+	if (r.bad)
+		return -EUCLEAN;
+	*envelope = span_of(r.p, (size_t)(r.end - r.p));
+	return 0;
+}
+
+size_t store_deferred_encode(const struct store_deferred *d, char *dst)
+{
+	struct wire_w w = wire_writer(dst, STORE_DEFERRED_MAX);
+
+	wire_put_u8(&w, FORMAT);
+	wire_put_u64(&w, (uint64_t)d->wall_next);
+	wire_put_u64(&w, (uint64_t)d->wall_last);
+	wire_put_u32(&w, d->attempts);
+	wire_put_u8(&w, d->warned);
+	wire_put_u8(&w, d->stage);
+	wire_put_str(&w, span_head(d->reply, 1000));
+	return w.n;
+}
+
+int store_deferred_decode(struct span value, struct store_deferred *out)
+{
+	struct wire_r r = wire_reader(value);
+
+	if (wire_get_u8(&r) != FORMAT)
+		return -EUCLEAN;
+	out->wall_next = (usec_t)wire_get_u64(&r);
+	out->wall_last = (usec_t)wire_get_u64(&r);
+	out->attempts = wire_get_u32(&r);
+	out->warned = wire_get_u8(&r);
+	out->stage = wire_get_u8(&r);
+	out->reply = wire_get_str(&r);
+	return wire_done(&r) ? 0 : -EUCLEAN;
+}
