@@ -38,8 +38,8 @@
  * in the struct is in the unit of the second column: OPT(x, "x", SECONDS, "5m", 1, 3600, ...) gives
  * 300000000. A default is text as it would stand in the file; NULL: 0, false, NULL, an empty list.
  *
- * ENUM_OPT fills an unsigned, FLAGS_OPT a uint64_t, from a table of struct conf_value that ends with
- * a row without a name. The flags that a file gives are applied to the default flags.
+ * ENUM_OPT fills an unsigned, FLAGS_OPT a uint64_t, from a table of struct conf_value that ends
+ * with a row without a name. The flags that a file gives are applied to the default flags.
  *
  * SECTION_OPT is a subsection that may be there up to max_count times; its field is a struct
  * conf_array of `struct ITEM`, which begins with `const char *name` (NULL when it has none) and
@@ -175,9 +175,9 @@ struct conf_component {
 	size_t size;  /* of its struct, which begins with struct conf_common */
 	bool root_ok; /* may run as root (mcp) */
 
-	/* Options of its own on the command line, in getopt(3) notation ("C:c:O:"). f N n v h V are
-	 * taken. The callback sets fields in opts; 0, or -EINVAL for a bad argument. Everything is
-	 * processed in order: what comes after -f overrides the file. */
+	/* Options of its own on the command line, in getopt(3) notation ("C:c:O:"). f N i n v h V
+	 * are taken. The callback sets fields in opts; 0, or -EINVAL for a bad argument. Everything
+	 * is processed in order: what comes after -f overrides the file. */
 	const char *getopt_extra;
 	int (*getopt_cb)(int opt, const char *arg, void *opts);
 	void (*usage_extra)(FILE *out);
@@ -191,32 +191,36 @@ struct conf_run {
 	const char *conf_path;    /* NULL: no -f, defaults only */
 	const char *section_name; /* NULL: the section has no name */
 	struct conf *conf;        /* owns all strings in the option structs */
+	bool has_id;              /* -i was given: */
+	uint32_t id;              /* number of this process, from mcp's pass_id */
 	int argc;
 	char **argv;
 	int first_arg; /* index in argv of the first word that is not an option */
 };
 
 /*
- * conf_main - the command line and the configuration of a program. Fills opts (c->size bytes), g and
- * run, or prints what is wrong on stderr and exits (EX_CONFIG, EX_USAGE). Exits 0 after -h, -V, -n
- * and --man-options. A program without root_ok refuses to run as root (EX_USAGE) except for those.
- *   -f FILE  configuration; without it the defaults   -N NAME  name of its section
- *   -n       check only; with -v print the options in effect
- *   -h       usage   -V  version; -VVVVV all options with defaults, -VVVVVV all flags too
- * Without -N the section without a name is used, else the only one of the keyword.
+ * conf_main - the command line and the configuration of a program. Fills opts (c->size bytes), g
+ * and run, or prints what is wrong on stderr and exits (EX_CONFIG, EX_USAGE). Exits 0 after -h, -V,
+ * -n and --man-options. A program without root_ok refuses to run as root (EX_USAGE) except for
+ * those. -f FILE  configuration; without it the defaults   -N NAME  name of its section -n check
+ * only; with -v print the options in effect -i NUM   number of this process: run->id -h       usage
+ * -V  version; -VVVVV all options with defaults, -VVVVVV all flags too Without -N the section
+ * without a name is used, else the only one of the keyword.
  */
 void conf_main(const struct conf_component *c, int argc, char **argv, void *opts,
 	       struct conf_global *g, struct conf_run *run);
 
 /*
- * conf_reload - read the file of `run` again, with the same command line. On success fills fresh and
- * g; RESTART options keep the value they have in `old`, a difference is a warning. *own_conf owns the
- * new strings: free the old run->conf once nothing uses it, and put the new one in its place.
- * Returns 0, or -EINVAL: fresh is not usable, *own_conf holds only the errors. Never exits; print
- * with conf_print_report(*own_conf, ...).
+ * conf_reload - read the file of `run` again, with the same command line. On success fills fresh
+ * and g; RESTART options keep the value they have in old and old_global, a difference is a warning.
+ * *own_conf owns the new strings: free the old run->conf once nothing uses it, and put the new one
+ * in its place. Returns 0, or -EINVAL: fresh and g are not usable, *own_conf only holds the errors.
+ * Never exits; print with conf_print_report(*own_conf, ...). Main thread: getopt(3) is not
+ * reentrant.
  */
 int conf_reload(const struct conf_component *c, const struct conf_run *run, const void *old,
-		void *fresh, struct conf_global *g, struct conf **own_conf);
+		void *fresh, const struct conf_global *old_global, struct conf_global *g,
+		struct conf **own_conf);
 
 /* An error or warning about an option of the component's section ("Sub.name"); the place is where
  * the file sets it, else the begin of the section. For use in check(). */
@@ -224,6 +228,10 @@ void conf_report_error(struct conf_report *r, const char *option, const char *fm
 	__attribute__((format(printf, 3, 4)));
 void conf_report_warning(struct conf_report *r, const char *option, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* In check(): true when the file sets the option, "Sub.name" or "map NAME.type" or "dnsbl[2].tag".
+ */
+bool conf_report_is_set(const struct conf_report *r, const char *option);
 
 /* ---- reading without a command line: mcp, smconf, tests */
 

@@ -9,37 +9,37 @@
 #endif
 
 #define OPT(field, nam, typ, dflt, lo, hi, appl, text)                                             \
-	{.name = nam,                                                                              \
-	 .type = CONF_##typ,                                                                       \
-	 .applies = CONF_##appl,                                                                   \
-	 .offset = offsetof(CONF_STRUCT, field),                                                   \
-	 .def = dflt,                                                                              \
-	 .min = lo,                                                                                \
-	 .max = hi,                                                                                \
-	 .help = text},
+	{ .name = nam,                                                                             \
+	  .type = CONF_##typ,                                                                      \
+	  .applies = CONF_##appl,                                                                  \
+	  .offset = offsetof(CONF_STRUCT, field),                                                  \
+	  .def = dflt,                                                                             \
+	  .min = lo,                                                                               \
+	  .max = hi,                                                                               \
+	  .help = text },
 #define CONF_VALUES_ROW(field, nam, typ, table, dflt, appl, text)                                  \
-	{.name = nam,                                                                              \
-	 .type = typ,                                                                              \
-	 .applies = CONF_##appl,                                                                   \
-	 .offset = offsetof(CONF_STRUCT, field),                                                   \
-	 .def = dflt,                                                                              \
-	 .values = table,                                                                          \
-	 .help = text},
+	{ .name = nam,                                                                             \
+	  .type = typ,                                                                             \
+	  .applies = CONF_##appl,                                                                  \
+	  .offset = offsetof(CONF_STRUCT, field),                                                  \
+	  .def = dflt,                                                                             \
+	  .values = table,                                                                         \
+	  .help = text },
 #define ENUM_OPT(field, nam, table, dflt, appl, text)                                              \
 	CONF_VALUES_ROW(field, nam, CONF_ENUM, table, dflt, appl, text)
 #define FLAGS_OPT(field, nam, table, dflt, appl, text)                                             \
 	CONF_VALUES_ROW(field, nam, CONF_FLAGS, table, dflt, appl, text)
 #define SECTION_OPT(field, nam, it, count, nami, appl, text)                                       \
-	{.name = nam,                                                                              \
-	 .type = CONF_SECTION,                                                                     \
-	 .applies = CONF_##appl,                                                                   \
-	 .offset = offsetof(CONF_STRUCT, field),                                                   \
-	 .max = count,                                                                             \
-	 .rows = it##_rows,                                                                        \
-	 .row_count = CONF_NELEM(it##_rows),                                                       \
-	 .item_size = sizeof(struct it),                                                           \
-	 .naming = CONF_##nami,                                                                    \
-	 .help = text},
+	{ .name = nam,                                                                             \
+	  .type = CONF_SECTION,                                                                    \
+	  .applies = CONF_##appl,                                                                  \
+	  .offset = offsetof(CONF_STRUCT, field),                                                  \
+	  .max = count,                                                                            \
+	  .rows = it##_rows,                                                                       \
+	  .row_count = CONF_NELEM(it##_rows),                                                      \
+	  .item_size = sizeof(struct it),                                                          \
+	  .naming = CONF_##nami,                                                                   \
+	  .help = text },
 
 static const struct conf_option CONF_ROWS[] = {
 #include CONF_DEF
