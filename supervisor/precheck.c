@@ -1,0 +1,286 @@
+#include "supervisor/precheck.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+#include "core/conf.h"
+#include "core/conf_near.h"
+#include "core/err.h"
+
+enum { OUTPUT_BYTES = 65536, LIMIT_MSEC = 30000 };
+
+extern char **environ;
+
+static const char *const components[] = { "qmgr", "smtps", "smtpc", "smar" };
+
+static bool is_component(const char *keyword)
+{
+	for (unsigned i = 0; i < CONF_NELEM(components); i++) {
+		if (!strcmp(keyword, components[i]))
+			return true;
+	}
+	return false;
+}
+
+/* ---- running PROGRAM -n */
+
+struct run {
+	char *output; /* what it wrote to stderr */
+	size_t n;
+	int spawn_error; /* -errno */
+	int status;      /* of waitpid() */
+	bool timed_out;
+};
+
+static int64_t now_msec(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int spawn(const char *path, char *const *argv, int err_fd, pid_t *pid)
+{
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t attr;
+	sigset_t all;
+	sigset_t none;
+
+	sigfillset(&all);
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&fa);
+	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&fa, err_fd, 2);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setsigdefault(&attr, &all);
+	posix_spawnattr_setsigmask(&attr, &none);
+	int rc = posix_spawn(pid, path, &fa, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&fa);
+	return -rc;
+}
+
+/* Reads to the end of file; what does not fit is thrown away. False: it takes too long. */
+static bool collect(int fd, struct run *r)
+{
+	int64_t deadline = now_msec() + LIMIT_MSEC;
+	char waste[4096];
+
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int64_t left = deadline - now_msec();
+
+		if (left <= 0)
+			return false;
+		if (poll(&p, 1, (int)left) <= 0)
+			continue;
+		size_t room = OUTPUT_BYTES - r->n;
+		ssize_t got =
+			room ? read(fd, r->output + r->n, room) : read(fd, waste, sizeof waste);
+		if (got == 0 || (got < 0 && errno != EINTR))
+			return true;
+		if (got > 0 && room)
+			r->n += (size_t)got;
+	}
+}
+
+static struct run run_check(const char *path, const char *file, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+	const char *argv[] = { slash ? slash + 1 : path, "-n", "-f", file,
+			       name ? "-N" : NULL,       name, NULL };
+	struct run r = { .output = xcalloc(1, OUTPUT_BYTES + 1) };
+	int fd[2];
+	pid_t pid;
+
+	if (pipe2(fd, O_CLOEXEC)) {
+		r.spawn_error = -errno;
+		return r;
+	}
+	r.spawn_error = spawn(path, (char *const *)(uintptr_t)argv, fd[1], &pid);
+	close(fd[1]);
+	if (!r.spawn_error) {
+		r.timed_out = !collect(fd[0], &r);
+		if (r.timed_out)
+			kill(pid, SIGKILL);
+		while (waitpid(pid, &r.status, 0) < 0 && errno == EINTR)
+			;
+	}
+	close(fd[0]);
+	return r;
+}
+
+/* ---- merging messages */
+
+struct line {
+	unsigned long row; /* 0: no place */
+	unsigned long column;
+	const char *text;
+};
+
+struct lines {
+	struct line *line;
+	size_t count;
+	size_t cap;
+};
+
+/* "FILE:12:5: ..." */
+static void find_place(struct line *l, const char *file)
+{
+	size_t n = strlen(file);
+	char *end;
+
+	if (strncmp(l->text, file, n) || l->text[n] != ':')
+		return;
+	l->row = strtoul(l->text + n + 1, &end, 10);
+	if (*end == ':')
+		l->column = strtoul(end + 1, NULL, 10);
+	else
+		l->row = 0;
+}
+
+/* Splits text, which must stay, at newlines; what is there already is dropped. */
+static void add_lines(struct lines *all, char *text, const char *file)
+{
+	for (char *next, *s = text; s && *s; s = next) {
+		struct line l = { .text = s };
+		bool known = false;
+
+		next = strchr(s, '\n');
+		if (next)
+			*next++ = 0;
+		find_place(&l, file);
+		for (size_t i = 0; i < all->count && !known; i++)
+			known = !strcmp(all->line[i].text, s);
+		if (known || !*s)
+			continue;
+		if (all->count == all->cap) {
+			all->cap = all->cap ? 2 * all->cap : 64;
+			all->line = xrealloc(all->line, all->cap * sizeof l);
+		}
+		size_t k = all->count++;
+		for (; k && (all->line[k - 1].row > l.row ||
+			     (all->line[k - 1].row == l.row && all->line[k - 1].column > l.column));
+		     k--)
+			all->line[k] = all->line[k - 1];
+		all->line[k] = l;
+	}
+}
+
+/* ---- sections */
+
+struct check {
+	struct conf *cf;
+	const char *file;
+	bool as_root;
+	bool readable; /* the syntax is right */
+	bool failed;
+	char **outputs; /* of the programs, one for each section at most */
+	unsigned output_count;
+};
+
+static void unknown_section(struct check *c, unsigned i, const char *keyword)
+{
+	struct conf_near near = { .word = keyword };
+
+	for (unsigned k = 0; k < CONF_NELEM(components); k++)
+		conf_near_try(&near, components[k]);
+	conf_section_error(
+		c->cf, i, NULL,
+		"expected qmgr, smtps, smtpc, smar, or a service with path and start_action, "
+		"found '%s'%s%s%s",
+		keyword, near.best ? " (did you mean " : "", near.best ? near.best : "",
+		near.best ? "?)" : "");
+}
+
+static void run_program(struct check *c, unsigned i, const char *path)
+{
+	const struct conf_section *s = conf_section_get(c->cf, i);
+	struct run r = run_check(path, c->file, s->name);
+
+	c->outputs[c->output_count++] = r.output;
+	if (r.spawn_error)
+		conf_section_error(c->cf, i, "path",
+				   "expected a program that can be run, found '%s': %s", path,
+				   strerror(-r.spawn_error));
+	else if (r.timed_out)
+		conf_section_error(c->cf, i, "path",
+				   "expected an end of '%s -n' within %d s, found none", path,
+				   LIMIT_MSEC / 1000);
+	else if (WIFSIGNALED(r.status))
+		conf_section_error(c->cf, i, "path", "expected an exit of '%s -n', found signal %d",
+				   path, WTERMSIG(r.status));
+	else if (WEXITSTATUS(r.status) && (WEXITSTATUS(r.status) != EX_CONFIG || !r.n))
+		conf_section_error(c->cf, i, "path", "expected exit status 0 of '%s -n', found %d",
+				   path, WEXITSTATUS(r.status));
+	else if (WEXITSTATUS(r.status))
+		c->failed = true;
+}
+
+static void check_section(struct check *c, unsigned i)
+{
+	const struct conf_section *s = conf_section_get(c->cf, i);
+	bool component = is_component(s->keyword);
+	struct conf_common common;
+
+	if (!component && !(s->has_path && s->has_start_action)) {
+		unknown_section(c, i, s->keyword);
+		return;
+	}
+	conf_apply_common(c->cf, i, &common, !component);
+	if (!c->readable)
+		return;
+	conf_common_check(c->cf, i, &common, c->as_root);
+	if (component && common.path)
+		run_program(c, i, common.path);
+}
+
+static void print_all(struct check *c, FILE *out)
+{
+	struct lines all = { 0 };
+	char *own = NULL;
+	size_t n;
+	FILE *f = open_memstream(&own, &n);
+
+	if (!f)
+		panic("no memory for the messages");
+	conf_print_report(c->cf, f);
+	fclose(f);
+	add_lines(&all, own, c->file);
+	for (unsigned i = 0; i < c->output_count; i++)
+		add_lines(&all, c->outputs[i], c->file);
+	for (size_t i = 0; i < all.count; i++)
+		fprintf(out, "%s\n", all.line[i].text);
+	free(all.line);
+	free(own);
+}
+
+int precheck_file(const char *path, bool as_root, FILE *out)
+{
+	struct check c = { .cf = conf_new(), .file = path, .as_root = as_root };
+	struct conf_global g;
+
+	c.readable = !conf_read(c.cf, path);
+	conf_apply_global(c.cf, &g);
+	c.outputs = xcalloc(conf_section_count(c.cf) + 1, sizeof *c.outputs);
+	for (unsigned i = 0; i < conf_section_count(c.cf); i++)
+		check_section(&c, i);
+	print_all(&c, out);
+	int rc = c.failed || conf_error_count(c.cf) ? -EINVAL : 0;
+	for (unsigned i = 0; i < c.output_count; i++)
+		free(c.outputs[i]);
+	free(c.outputs);
+	conf_free(c.cf);
+	return rc;
+}
