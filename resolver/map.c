@@ -139,8 +139,6 @@ static const char *explain(int rc)
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:
 		return "not a map that createmap wrote, or of another version";
-	case ENOENT:
-		return "the file is empty, not a map that createmap wrote";
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
 		return "the file is damaged or cut";
@@ -161,7 +159,10 @@ struct map *map_open_hash(const char *name, const char *path, struct report *r)
 		m->empty = true;
 		return m;
 	}
-	rc = mdb_env_create(&m->env);
+	/* LMDB would try to initialize an empty one. */
+	rc = stat(path, &st) ? errno : S_ISREG(st.st_mode) && st.st_size ? 0 : MDB_INVALID;
+	if (!rc)
+		rc = mdb_env_create(&m->env);
 	if (!rc)
 		rc = mdb_env_open(m->env, path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS,
 				  0);
@@ -225,7 +226,8 @@ static int hash_get(const struct map *m, struct span key, struct span *value)
 	char low[MAP_KEY_MAX];
 	MDB_val v;
 
-	if (m->empty || !key.n || key.n > MAP_KEY_MAX)
+	/* Only the mark begins with NUL. */
+	if (m->empty || !key.n || key.n > MAP_KEY_MAX || !key.p[0])
 		return -ENOENT;
 	if (!m->keep_case) {
 		for (size_t i = 0; i < key.n; i++)
@@ -286,6 +288,12 @@ int map_walk(const struct map *m, struct span prefix,
 	MDB_val k = { prefix.n, (void *)prefix.p }, v;
 	MDB_cursor *c;
 
+	for (unsigned i = 0; i < m->count; i++) {
+		int one = map_walk(m->maps[i], prefix, fn, ctx);
+
+		if (one)
+			return one;
+	}
 	if (m->kind != KIND_HASH || m->empty)
 		return 0;
 	if (mdb_cursor_open(m->txn[0], m->dbi, &c))
