@@ -20,16 +20,17 @@ struct cdb_writer_setup {
 	const char *base;               /* CDB_base_directory */
 	uint64_t segment_bytes;         /* 0: 16 MB, or 1/64 of a small file system */
 	gid_t gid;                      /* group of new files, (gid_t)-1: leave */
-	/* Called in loop `notify` when a segment comes into use (sealed false) or is full and all its
-	 * reservations are written (sealed true, end: last byte in use). */
+	/* Called in loop `notify` when a segment is made ready, before its first use (sealed false), and when it
+	 * is full and all its reservations are written (sealed true, end: behind the last byte in use). */
 	struct loop *notify;
 	void (*segment)(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes_or_end, bool sealed);
 	void *ctx;
 };
 
-/* Starts the helper and waits for the first segment. NULL: *error is -errno. */
+/* Starts the helper and waits for the first segment. NULL: *error is -errno. The 16 folders exist. */
 struct cdb_writer *cdb_writer_new(const struct cdb_writer_setup *s, int *error);
-/* Seals (without notice) and stops the helper. */
+/* Seals (without notice) and stops the helper. In the thread of loop `notify`, or after that loop's end; no
+ * other thread may still append. */
 void cdb_writer_free(struct cdb_writer *w);
 
 /* Reserve and write one record. h->gen and the CRCs are filled in here. parts: the content in pieces, in order.
@@ -37,10 +38,14 @@ void cdb_writer_free(struct cdb_writer *w);
  * -ENOSPC, -EIO and so on: the disk said no, nothing counts. Any loop thread. */
 int cdb_append(struct cdb_writer *w, struct cdb_head *h, const struct iovec *parts, unsigned part_count,
 	       struct span envelope, struct cdb_ref *ref);
-/* A record that will not be acknowledged: mark it dead so that no later scan finds it. */
+/* A record that will not be acknowledged: mark it dead (soon, by the helper) so that no later scan finds it;
+ * an own file is removed. Any thread. */
 void cdb_kill(struct cdb_writer *w, const struct cdb_ref *ref, uint64_t ta);
-/* qmgr says that a sealed segment is empty: it is used again with a new generation, or unlinked. */
+/* qmgr says that a sealed segment is empty: it is used again with a new generation, or unlinked. One of a
+ * former process too; what another process holds, or what has another generation, is left alone. Any thread. */
 void cdb_segment_free(struct cdb_writer *w, uint64_t seg, uint64_t gen);
+/* qmgr could not sync it: nothing more is written there, it is sealed as soon as a next segment is ready. */
+void cdb_segment_seal(struct cdb_writer *w, uint64_t seg, uint64_t gen);
 /* After a reconnect: calls s->segment for each segment in use (sealed false), in loop notify's thread. */
 void cdb_tell_segments(struct cdb_writer *w);
 
