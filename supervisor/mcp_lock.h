@@ -29,8 +29,9 @@ int mcp_lock_take(pid_t *holder);
 void mcp_lock_write(int fd, const char *state, const struct mcp_process *list, size_t count);
 
 /*
- * mcp_lock_wait - for the processes of an mcp that was killed: they hold the database. They have got
- * a SIGTERM; after limit_sec they get a SIGKILL. Blocks. stop_fd: readable when mcp is told to stop
+ * mcp_lock_wait - for the processes of an mcp that was killed: they hold the database. They have
+ * got a SIGTERM; after limit_sec they get a SIGKILL. Blocks. stop_fd: readable when mcp is told to
+ * stop
  * (-1: none). Returns 0; -EINTR: told to stop; -ETIMEDOUT: one does not even die of SIGKILL.
  */
 int mcp_lock_wait(int fd, int limit_sec, int stop_fd);

@@ -1,15 +1,26 @@
 #include "supervisor/mcp_log.h"
 
+#include "core/clock.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 void mcp_log(const char *sev, const char *fmt, ...)
 {
-	char line[1024];
+	char line[1024], date[24], zone[8];
 	va_list ap;
-	int n = snprintf(line, sizeof(line), "sev=%s, ", sev);
+	usec_t wall_usec = clock_wall();
+	time_t sec = wall_usec / USEC_PER_SEC;
+	struct tm tm;
+
+	localtime_r(&sec, &tm);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+	strftime(zone, sizeof(zone), "%z", &tm);
+	int n = snprintf(line, sizeof(line), "%s.%06d%s sev=%s, ", date,
+			 (int)(wall_usec % USEC_PER_SEC), zone, sev);
 
 	va_start(ap, fmt);
 	int more = vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);

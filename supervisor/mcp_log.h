@@ -1,7 +1,7 @@
 /*
  * supervisor/mcp_log.h - mcp's own log: one event, one line on standard error, R 10.2.
  *
- * mcp forks, so it has no log thread: each line is one write(2).
+ * The form is that of core/log.h, but mcp forks, so it has no log thread: a line is one write(2).
  *
  * Owner:  mcp's only thread.
  * Limits: a line is cut at 1 KB.

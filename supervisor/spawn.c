@@ -1,5 +1,7 @@
 #include "supervisor/spawn.h"
 
+#include "supervisor/mcp_log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -47,7 +49,7 @@ static void reset_signals(bool ignore_signals)
 
 _Noreturn static void child_fails(const char *what, const char *arg, int error)
 {
-	dprintf(2, "sev=CRIT, func=spawn, call=%s, arg=%s, error=%s\n", what, arg ? arg : "",
+	mcp_log("CRIT", "func=spawn, call=%s, arg=%s, error=%s", what, arg ? arg : "",
 		strerror(error));
 	_exit(EX_OSERR);
 }
