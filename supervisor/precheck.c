@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -14,10 +13,11 @@
 #include "core/conf.h"
 #include "core/conf_near.h"
 #include "core/err.h"
+#include "supervisor/account.h"
+#include "supervisor/argv.h"
+#include "supervisor/spawn.h"
 
 enum { OUTPUT_BYTES = 65536, LIMIT_MSEC = 30000 };
-
-extern char **environ;
 
 static const char *const components[] = { "qmgr", "smtps", "smtpc", "smar" };
 
@@ -48,27 +48,24 @@ static int64_t now_msec(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static int spawn(const char *path, char *const *argv, int err_fd, pid_t *pid)
+/* As the section's user where that can be done; 0 or -errno. */
+static int spawn(const char *path, char *const *argv, const struct account *as, int err_fd,
+		 pid_t *pid)
 {
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t attr;
-	sigset_t all;
-	sigset_t none;
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	char **env = argv_env(environ);
+	struct spawn s = { .path = path,
+			   .argv = argv,
+			   .env = env,
+			   .account = as,
+			   .drop_rights = as->uid != 0,
+			   .fd = { null_fd, null_fd, err_fd } };
 
-	sigfillset(&all);
-	sigemptyset(&none);
-	posix_spawn_file_actions_init(&fa);
-	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_adddup2(&fa, err_fd, 2);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-	posix_spawnattr_setsigdefault(&attr, &all);
-	posix_spawnattr_setsigmask(&attr, &none);
-	int rc = posix_spawn(pid, path, &fa, &attr, argv, environ);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&fa);
-	return -rc;
+	*pid = null_fd < 0 || access(path, X_OK) ? -errno : spawn_start(&s);
+	free(env);
+	if (null_fd >= 0)
+		close(null_fd);
+	return *pid < 0 ? (int)*pid : 0;
 }
 
 /* Reads to the end of file; what does not fit is thrown away. False: it takes too long. */
@@ -95,7 +92,8 @@ static bool collect(int fd, struct run *r)
 	}
 }
 
-static struct run run_check(const char *path, const char *file, const char *name)
+static struct run run_check(const char *path, const char *file, const char *name,
+			    const struct account *as)
 {
 	const char *slash = strrchr(path, '/');
 	const char *argv[] = { slash ? slash + 1 : path, "-n", "-f", file,
@@ -108,7 +106,7 @@ static struct run run_check(const char *path, const char *file, const char *name
 		r.spawn_error = -errno;
 		return r;
 	}
-	r.spawn_error = spawn(path, (char *const *)(uintptr_t)argv, fd[1], &pid);
+	r.spawn_error = spawn(path, (char *const *)(uintptr_t)argv, as, fd[1], &pid);
 	close(fd[1]);
 	if (!r.spawn_error) {
 		r.timed_out = !collect(fd[0], &r);
@@ -204,10 +202,19 @@ static void unknown_section(struct check *c, unsigned i, const char *keyword)
 		near.best ? "?)" : "");
 }
 
-static void run_program(struct check *c, unsigned i, const char *path)
+static void run_program(struct check *c, unsigned i, const struct conf_common *common)
 {
+	const char *path = common->path, *user = geteuid() == 0 ? common->user : NULL;
 	const struct conf_section *s = conf_section_get(c->cf, i);
-	struct run r = run_check(path, c->file, s->name);
+	struct account as;
+	char why[200];
+
+	if (account_find(user, user ? common->group : NULL, &as, why, sizeof why)) {
+		conf_section_error(c->cf, i, "user", "%s", why);
+		return;
+	}
+	struct run r = run_check(path, c->file, s->name, &as);
+	account_free(&as);
 
 	c->outputs[c->output_count++] = r.output;
 	if (r.spawn_error)
@@ -243,7 +250,7 @@ static void check_section(struct check *c, unsigned i)
 		return;
 	conf_common_check(c->cf, i, &common, c->as_root);
 	if (component && common.path)
-		run_program(c, i, common.path);
+		run_program(c, i, &common);
 }
 
 static void print_all(struct check *c, FILE *out)

@@ -54,6 +54,8 @@ def mode():
 fds = sorted(int(n) for n in os.listdir('/proc/self/fd') if os.path.exists('/proc/self/fd/' + n))
 m = mode()
 if '-n' in args:
+    with open('%%s/%%s.checked' %% (base, name), 'w') as f:
+        json.dump(dict(args=args, uid=os.getresuid()), f)
     if m.get('check_text'):
         print(m['check_text'], file=sys.stderr)
     sys.exit(m.get('check', 0))
@@ -394,6 +396,11 @@ def _(g):
 def _(g):
     p = g.run('-n')
     check(p.wait(LONG) == 0 and not g.events() and not os.listdir(g.spool), 'exit code %s' % p.returncode)
+    for n in START_ORDER:
+        with open('%s/%s.checked' % (g.dir, n)) as f:
+            c = json.load(f)
+        check(c['args'] == ['-n', '-f', g.dir + '/smx.conf'], n + ' arguments %s' % c['args'])
+        check(not g.as_root or c['uid'] == [pwd.getpwnam(ACCOUNTS[n]).pw_uid] * 3, n + ' user %s' % c['uid'])
 
 
 @case('a port that is taken', plain=True)
