@@ -47,7 +47,7 @@ void link_allow_uid(uid_t uid)
 		allowed[allowed_count++] = uid;
 }
 
-static bool peer_allowed(int fd)
+bool link_peer_allowed(int fd)
 {
 	uid_t uid;
 	gid_t gid;
@@ -357,7 +357,7 @@ static void client_timer(struct timer *t)
 	struct link *k = (struct link *)((char *)t - offsetof(struct link, timer));
 	int fd = sock_connect_unix(k->path);
 
-	if (fd < 0 || !peer_allowed(fd) || loop_io_add(k->loop, &k->io, fd, EPOLLIN)) {
+	if (fd < 0 || !link_peer_allowed(fd) || loop_io_add(k->loop, &k->io, fd, EPOLLIN)) {
 		if (fd >= 0)
 			close(fd);
 		retry_later(k);
@@ -401,7 +401,7 @@ static void server_ready(struct loop_io *io, uint32_t events)
 
 		if (fd < 0)
 			return;
-		struct link *k = peer_allowed(fd) ? link_alloc(s->loop, &s->me, s->ops, "") : NULL;
+		struct link *k = link_peer_allowed(fd) ? link_alloc(s->loop, &s->me, s->ops, "") : NULL;
 		if (!k || loop_io_add(s->loop, &k->io, fd, EPOLLIN)) {
 			close(fd);
 			free(k);

@@ -55,6 +55,8 @@ struct link_server *link_listen(struct loop *l, int fd, const struct link_hello 
 void link_server_free(struct link_server *s);
 /* Uids that may connect besides our own and root's; at most 8, before the first link_listen(). */
 void link_allow_uid(uid_t uid);
+/* Is the peer of a unix socket root, our own user or one of link_allow_uid()? Control sockets ask too. */
+bool link_peer_allowed(int fd);
 
 bool link_is_up(const struct link *k);
 void *link_ctx(const struct link *k);

@@ -31,6 +31,11 @@ void stats_define(const char *name, const struct stats_row *r, unsigned count)
 	}
 }
 
+const char *stats_prefix(void)
+{
+	return prefix;
+}
+
 void stats_thread(void)
 {
 	if (stats_mine || !row_count)

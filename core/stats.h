@@ -24,6 +24,8 @@ extern _Thread_local _Atomic uint64_t *stats_mine;
 
 /* Once, before threads start: prefix such as "smtps". Counters and gauges take one cell, histograms STATS_BUCKETS + 2. */
 void stats_define(const char *prefix, const struct stats_row *rows, unsigned count);
+/* The name given to stats_define(), "" before. */
+const char *stats_prefix(void);
 /* Makes the block of the calling thread if there is none; thread_start() threads call it first. */
 void stats_thread(void);
 /* First cell of row `id`. */
