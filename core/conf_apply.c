@@ -112,18 +112,15 @@ static void unknown(const struct level *l, const struct conf_tree *t, const char
 {
 	struct conf_value_job v = value_job(l, shown);
 	const char *section = l->job->section;
+	const char *where = "outside of sections";
 
 	if (l->job->unknown == CONF_APPLY_IGNORE)
 		return;
-	if (!section) {
-		conf_report_add(v.report, t->pos, false, v.name,
-				"expected an option outside of sections, found '%s'%s",
-				conf_report_quote(v.report, t->key), suggestion(l, t->key));
-		return;
-	}
-	conf_report_add(v.report, t->pos, false, v.name,
-			"expected an option of %s%s%.*s, found '%s'%s", section,
-			*l->shown ? "." : "", *l->shown ? (int)strlen(l->shown) - 1 : 0, l->shown,
+	if (section)
+		where = conf_report_printf(v.report, "of %s%s%.*s", section, *l->shown ? "." : "",
+					   *l->shown ? (int)strlen(l->shown) - 1 : 0, l->shown);
+	conf_report_add(v.report, t->pos, false, v.name, "expected %s %s, found '%s'%s",
+			t->is_section ? "a section" : "an option", where,
 			conf_report_quote(v.report, t->key), suggestion(l, t->key));
 }
 

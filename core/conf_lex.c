@@ -57,6 +57,12 @@ static bool at_comment(const struct conf_lex *lex)
 	return lex->end - lex->p >= 2 && lex->p[0] == '/' && lex->p[1] == '*';
 }
 
+/* Only where a token begins, so that http://host/ is a word. */
+static bool at_line_comment(const struct conf_lex *lex)
+{
+	return lex->end - lex->p >= 2 && lex->p[0] == '/' && lex->p[1] == '/';
+}
+
 static void skip_c_comment(struct conf_lex *lex)
 {
 	struct conf_pos start = lex->pos;
@@ -80,7 +86,7 @@ static void skip_c_comment(struct conf_lex *lex)
 static void skip_blanks(struct conf_lex *lex)
 {
 	while (lex->p < lex->end) {
-		if (*lex->p == '#') {
+		if (*lex->p == '#' || at_line_comment(lex)) {
 			while (lex->p < lex->end && *lex->p != '\n')
 				step(lex);
 		} else if (at_comment(lex)) {

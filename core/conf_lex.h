@@ -7,7 +7,7 @@
  *         tab, newline, and CR before newline.
  *
  * A word is everything without blanks, quotes and { } = , ; #. A string is in double quotes, ends
- * on its line, and knows \" \\ \n \t. Comments: # to the end of the line, and those of C.
+ * on its line, and knows \" \\ \n \t. Comments: # and // to the end of the line, and those of C.
  */
 #ifndef CORE_CONF_LEX_H
 #define CORE_CONF_LEX_H

@@ -55,29 +55,28 @@ static void expected(struct parser *p, struct conf_tree *t, const char *what)
 			what, conf_lex_found(p->r, &p->tok));
 }
 
-/* To the next place where an entry can begin: behind a ';' or a block that is skipped. True when it
- * stopped at the '}' that closes what we are in. */
-static bool resync(struct parser *p)
+/* To the next place where an entry can begin: behind a ';' or a block that is skipped. depth: 1 in a
+ * list, whose '}' is skipped too, otherwise 0, and the '}' that closes what we are in is left. */
+static void resync(struct parser *p, unsigned depth)
 {
-	unsigned depth = 0;
+	unsigned ours = depth;
 
 	for (; !at(p, CONF_LEX_END); advance(p)) {
 		if (at(p, CONF_LEX_OPEN))
 			depth++;
 		if (at(p, CONF_LEX_CLOSE) && !depth)
-			return true;
+			return;
 		if (at(p, CONF_LEX_CLOSE) && --depth == 0) {
 			advance(p);
 			if (at(p, CONF_LEX_SEMI))
 				advance(p);
-			return false;
+			return;
 		}
-		if (at(p, CONF_LEX_SEMI) && !depth) {
+		if (at(p, CONF_LEX_SEMI) && depth == ours) {
 			advance(p);
-			return false;
+			return;
 		}
 	}
-	return false;
 }
 
 static struct conf_tree_value *add_value(struct parser *p, struct conf_tree *t)
@@ -169,9 +168,11 @@ static void no_semicolon(struct parser *p, struct gathered *g, struct conf_tree 
 	}
 	if (!t->bad || !at_text(p))
 		expected(p, t, "';'");
+	if (p->tok.bad)
+		advance(p);
 	if (at(p, CONF_LEX_WORD) && p->tok.pos.line > line)
 		return;
-	resync(p);
+	resync(p, 0);
 }
 
 static void single_value(struct parser *p, struct conf_tree *t)
@@ -180,7 +181,7 @@ static void single_value(struct parser *p, struct conf_tree *t)
 
 	if (!at_text(p)) {
 		expected(p, t, "a value");
-		resync(p);
+		resync(p, 0);
 		return;
 	}
 	gather(p, &g, t);
@@ -193,11 +194,7 @@ static void single_value(struct parser *p, struct conf_tree *t)
 static void list_failed(struct parser *p, struct conf_tree *t, const char *what)
 {
 	expected(p, t, what);
-	if (!resync(p))
-		return;
-	advance(p);
-	if (at(p, CONF_LEX_SEMI))
-		advance(p);
+	resync(p, 1);
 }
 
 /* Behind the '{'. */
@@ -249,7 +246,7 @@ static void section(struct parser *p, struct conf_tree *t, unsigned depth)
 		conf_report_add(p->r, t->pos, false, conf_tree_name(p->r, t),
 				"expected at most %d nested sections, found one more",
 				CONF_TREE_DEPTH);
-		resync(p);
+		resync(p, 0);
 		return;
 	}
 	advance(p);
@@ -296,7 +293,7 @@ static void entry(struct parser *p, struct conf_tree *t, unsigned depth)
 		return;
 	}
 	expected(p, t, "'=' or '{'");
-	resync(p);
+	resync(p, 0);
 }
 
 static struct conf_tree *add_child(struct parser *p, struct conf_tree *parent)
@@ -326,7 +323,7 @@ static void parse_entries(struct parser *p, struct conf_tree *t, unsigned depth)
 		if (at(p, CONF_LEX_CLOSE) || at(p, CONF_LEX_SEMI))
 			advance(p);
 		else
-			resync(p);
+			resync(p, 0);
 	}
 }
 
