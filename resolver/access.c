@@ -45,8 +45,8 @@ static bool has_enhanced_code(struct span s)
 static int parse_error(struct span s, struct access_value *out)
 {
 	s = span_trim(s);
-	if (s.n < 5 || s.n > ACCESS_TEXT_MAX || (s.p[0] != '4' && s.p[0] != '5') || s.p[1] < '0' || s.p[1] > '5' ||
-	    !ascii_isdigit(s.p[2]) || s.p[3] != ' ')
+	if (s.n < 5 || s.n > ACCESS_TEXT_MAX || (s.p[0] != '4' && s.p[0] != '5') || s.p[1] < '0' ||
+	    s.p[1] > '5' || !ascii_isdigit(s.p[2]) || s.p[3] != ' ')
 		return -EINVAL;
 	for (size_t i = 0; i < s.n; i++)
 		if (s.p[i] < 0x20 || s.p[i] > 0x7e)
@@ -67,7 +67,7 @@ int access_parse_value(struct span value, struct access_value *out)
 		struct span word;
 		enum msg_action action;
 	} words[] = {
-		{ { "relay", 5 }, MSG_ACT_RELAY }, { { "ok", 2 }, MSG_ACT_OK },
+		{ { "relay", 5 }, MSG_ACT_RELAY },  { { "ok", 2 }, MSG_ACT_OK },
 		{ { "reject", 6 }, MSG_ACT_ERROR }, { { "discard", 7 }, MSG_ACT_DISCARD },
 		{ { "cont", 4 }, MSG_ACT_CONT },
 	};
@@ -109,7 +109,8 @@ static int check_entry(void *ctx, struct span key, struct span value)
 {
 	struct check *c = ctx;
 	const char *file = map_file(c->access->map);
-	bool client = span_casestartswith(key, TAG_CLIENT), from = span_casestartswith(key, TAG_FROM);
+	bool client = span_casestartswith(key, TAG_CLIENT),
+	     from = span_casestartswith(key, TAG_FROM);
 	char token[REPORT_TOKEN_MAX];
 	struct access_value v;
 
@@ -118,15 +119,19 @@ static int check_entry(void *ctx, struct span key, struct span value)
 		return 0;
 	report_token(key, token);
 	if (access_parse_value(value, &v))
-		report_warning(c->report, file, 0,
-			       "entry \"%s\": expected [quick:] relay, ok, reject, discard, cont or error:XYZ A.B.C text; "
-			       "what it applies to gets a temporary error",
-			       token);
+		report_warning(
+			c->report, file, 0,
+			"entry \"%s\": expected [quick:] relay, ok, reject, discard, cont or error:XYZ A.B.C text; "
+			"what it applies to gets a temporary error",
+			token);
 	else if (from && v.action == MSG_ACT_RELAY)
-		report_warning(c->report, file, 0, "entry \"%s\": relay counts as ok for a sender", token);
+		report_warning(c->report, file, 0, "entry \"%s\": relay counts as ok for a sender",
+			       token);
 	if (client && lookup_nets_add(&c->access->client_nets, span_from(key, TAG_CLIENT.n)))
-		report_warning(c->report, file, 0,
-			       "entry \"%s\" never matches: expected a net such as 10.1.0.0/16 or IPv6:2001:db8::/32", token);
+		report_warning(
+			c->report, file, 0,
+			"entry \"%s\" never matches: expected a net such as 10.1.0.0/16 or IPv6:2001:db8::/32",
+			token);
 	return 0;
 }
 
@@ -190,8 +195,8 @@ int access_mailbox(const struct access *a, enum access_tag tag, const struct add
 	if (map_is_empty(a->map))
 		return -ENOENT;
 	/* An odd local part may hold an @: alone it would look like another address. */
-	lookup_mailbox(&l, tag == ACCESS_TO ? TAG_TO : TAG_FROM, box->local, box->domain, a->delimiter,
-		       box->odd ? 0 : LOOKUP_LOCAL_PART);
+	lookup_mailbox(&l, tag == ACCESS_TO ? TAG_TO : TAG_FROM, box->local, box->domain,
+		       a->delimiter, box->odd ? 0 : LOOKUP_LOCAL_PART);
 	int rc = first_match(a, &l, out);
 	if (!rc && tag == ACCESS_FROM && out->action == MSG_ACT_RELAY)
 		out->action = MSG_ACT_OK;

@@ -3,8 +3,8 @@
  *
  * Owner:  made by one thread, then read by any; never changed. A reload makes a new one.
  * Memory: reference counted. Texts of values point into the map.
- * Keys:   TAG:ITEM; tags cltaddr: (addresses and nets), from: and to: (mailboxes, domains, local parts).
- * Values: [quick:] relay, ok, reject, discard, cont, error:XYZ A.B.C text.
+ * Keys:   TAG:ITEM; tags cltaddr: (addresses and nets), from: and to: (mailboxes, domains, local
+ * parts). Values: [quick:] relay, ok, reject, discard, cont, error:XYZ A.B.C text.
  */
 #ifndef RESOLVER_ACCESS_H
 #define RESOLVER_ACCESS_H
@@ -20,20 +20,21 @@ struct access;
 struct access_value {
 	enum msg_action action;
 	bool quick;
-	struct span text;       /* MSG_ACT_ERROR: the reply, code and enhanced code first */
-	bool bare;              /* the reply has no enhanced code: see access_reply() */
+	struct span text; /* MSG_ACT_ERROR: the reply, code and enhanced code first */
+	bool bare;        /* the reply has no enhanced code: see access_reply() */
 };
 
 enum access_tag { ACCESS_FROM = 0, ACCESS_TO };
 
-/* Takes the map over (also when it fails). Looks at all entries once: values that mean nothing and nets that
- * never match are warnings in r. NULL: the map cannot be read. */
+/* Takes the map over (also when it fails). Looks at all entries once: values that mean nothing and
+ * nets that never match are warnings in r. NULL: the map cannot be read. */
 struct access *access_new(struct map *own, char delimiter, struct report *r);
 struct access *access_get_ref(struct access *a);
 /* a may be NULL. */
 void access_put_ref(struct access *a);
 
-/* 0 and *out; -ENOENT: no entry; -EINVAL: the entry is broken; another -errno: the map cannot be read. */
+/* 0 and *out; -ENOENT: no entry; -EINVAL: the entry is broken; another -errno: the map cannot be
+ * read. */
 int access_client(const struct access *a, const struct addr *client, struct access_value *out);
 /* The same for a sender or recipient; its domain may be empty. */
 int access_mailbox(const struct access *a, enum access_tag tag, const struct address *box,

@@ -91,7 +91,8 @@ static bool domain_next(struct lookup *l, struct span *key)
 	return finish(&k, key);
 }
 
-void lookup_addr(struct lookup *l, struct span tag, const struct addr *a, const struct lookup_nets *nets)
+void lookup_addr(struct lookup *l, struct span tag, const struct addr *a,
+		 const struct lookup_nets *nets)
 {
 	l->kind = LOOKUP_ADDR;
 	l->tag = tag;
@@ -199,8 +200,8 @@ static bool addr_next(struct lookup *l, struct span *key)
 	return false;
 }
 
-void lookup_mailbox(struct lookup *l, struct span tag, struct span local, struct span domain, char delimiter,
-		    unsigned flags)
+void lookup_mailbox(struct lookup *l, struct span tag, struct span local, struct span domain,
+		    char delimiter, unsigned flags)
 {
 	size_t d = span_chr(local, delimiter);
 

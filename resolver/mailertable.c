@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 struct entry {
-	struct span key;        /* lower case; .p NULL: the slot is free */
+	struct span key; /* lower case; .p NULL: the slot is free */
 	struct span route;
 	uint64_t hash;
 	unsigned line;
@@ -24,9 +24,9 @@ struct entry {
 
 struct mailertable {
 	atomic_uint refs;
-	struct map *map;        /* NULL: the entries below */
+	struct map *map; /* NULL: the entries below */
 	struct arena *arena;
-	struct entry *slot;     /* open addressing, at most half full */
+	struct entry *slot; /* open addressing, at most half full */
 	size_t mask;
 	size_t count;
 };
@@ -37,7 +37,8 @@ static int bad(char why[static MAILERTABLE_WHY_MAX], const char *expected, struc
 {
 	char token[REPORT_TOKEN_MAX];
 
-	snprintf(why, MAILERTABLE_WHY_MAX, "expected %s, found \"%s\"", expected, report_token(found, token));
+	snprintf(why, MAILERTABLE_WHY_MAX, "expected %s, found \"%s\"", expected,
+		 report_token(found, token));
 	return -EINVAL;
 }
 
@@ -63,17 +64,21 @@ bool mailertable_key_ok(struct span key)
 	return is_hostname(key.n && key.p[0] == '.' ? span_from(key, 1) : key);
 }
 
-static int parse_host(struct span word, uint16_t port, struct route *out, char why[static MAILERTABLE_WHY_MAX])
+static int parse_host(struct span word, uint16_t port, struct route *out,
+		      char why[static MAILERTABLE_WHY_MAX])
 {
 	struct addr a;
 
 	if (word.p[0] != '[') {
 		if (is_hostname(word))
-			return bad(why, "an address in brackets (host names need DNS, which this version does not have)",
-				   word);
+			return bad(
+				why,
+				"an address in brackets (host names need DNS, which this version does not have)",
+				word);
 		return bad(why, "a host, [192.0.2.1] or [IPv6:2001:db8::1]", word);
 	}
-	if (word.p[word.n - 1] != ']' || addr_parse(span_of(word.p + 1, word.n < 2 ? 0 : word.n - 2), &a))
+	if (word.p[word.n - 1] != ']' ||
+	    addr_parse(span_of(word.p + 1, word.n < 2 ? 0 : word.n - 2), &a))
 		return bad(why, "an IP address in brackets", word);
 	if (out->count == ROUTE_HOSTS_MAX)
 		return bad(why, "fewer hosts", word);
@@ -100,7 +105,8 @@ static int parse_port(struct span *rest, uint16_t *port, char why[static MAILERT
 	return 0;
 }
 
-int mailertable_parse_value(struct span value, struct route *out, char why[static MAILERTABLE_WHY_MAX])
+int mailertable_parse_value(struct span value, struct route *out,
+			    char why[static MAILERTABLE_WHY_MAX])
 {
 	struct span rest = span_trim(value), word;
 	uint16_t port;
@@ -119,7 +125,9 @@ int mailertable_parse_value(struct span value, struct route *out, char why[stati
 	}
 	while ((word = span_word(&rest, " \t")).n) {
 		if (out->mailer == ROUTE_LMTP_LOCAL)
-			return bad(why, "lmtp: alone, or a port in front of it (24^lmtp:[192.0.2.1])", word);
+			return bad(why,
+				   "lmtp: alone, or a port in front of it (24^lmtp:[192.0.2.1])",
+				   word);
 		if ((rc = parse_host(word, port, out, why)))
 			return rc;
 	}
@@ -187,7 +195,8 @@ static struct span keep(struct mailertable *t, struct span s)
 	return copy;
 }
 
-static void add(struct mailertable *t, const char *name, const struct map_entry *e, struct report *r)
+static void add(struct mailertable *t, const char *name, const struct map_entry *e,
+		struct report *r)
 {
 	char why[MAILERTABLE_WHY_MAX], token[REPORT_TOKEN_MAX], bytes[ROUTE_BYTES_MAX];
 	char low[MAP_TEXT_KEY_MAX];
@@ -301,7 +310,8 @@ static int check_entry(void *ctx, struct span key, struct span value)
 
 	report_token(key, token);
 	if (!mailertable_key_ok(key))
-		report_error(c->report, map_file(c->map), 0, "expected a domain, .domain or a dot, found \"%s\"", token);
+		report_error(c->report, map_file(c->map), 0,
+			     "expected a domain, .domain or a dot, found \"%s\"", token);
 	else if (mailertable_parse_value(value, &route, why))
 		report_error(c->report, map_file(c->map), 0, "entry \"%s\": %s", token, why);
 	return 0;
