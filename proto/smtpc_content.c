@@ -1,0 +1,137 @@
+#include "proto/smtpc_content.h"
+
+#include "core/crc32c.h"
+
+#include <errno.h>
+
+void smtpc_content_start(struct smtpc_content *c, const struct cdb_record *rec, bool plain)
+{
+	*c = (struct smtpc_content){ .rec = rec, .plain = plain };
+	if (rec)
+		c->bytes = rec->head.content_bytes;
+	if (plain)
+		c->tail_known = true;
+}
+
+static int our_fault(struct smtpc_content *c, int rc)
+{
+	c->unreadable = rc;
+	return rc;
+}
+
+/* last: the last bytes of the content, at least two unless it has fewer. */
+static void set_tail(struct smtpc_content *c, struct span last)
+{
+	bool ends = !last.n || span_endswith(last, SPAN("\r\n"));
+	struct span t = ends ? SPAN(".\r\n") : SPAN("\r\n.\r\n");
+
+	memcpy(c->tail, t.p, t.n);
+	c->tail_n = (uint8_t)t.n;
+	c->tail_known = true;
+}
+
+static int find_tail(struct smtpc_content *c)
+{
+	char last[2];
+
+	if (c->tail_known)
+		return 0;
+	if (!c->bytes) {
+		set_tail(c, span_of(last, 0));
+		return 0;
+	}
+	size_t n = c->bytes < 2 ? 1 : 2;
+	ssize_t got = cdb_read(c->rec, c->bytes - n, last, n);
+	if (got != (ssize_t)n)
+		return our_fault(c, got < 0 ? (int)got : -EBADMSG);
+	set_tail(c, span_of(last, n));
+	return 0;
+}
+
+/* What is left of the content and the tail into block; returns its length or -errno. */
+static ssize_t fill(struct smtpc_content *c, char *block)
+{
+	size_t n = c->at < c->bytes ? (size_t)(c->bytes - c->at) : 0;
+	size_t tail_at = c->at > c->bytes ? (size_t)(c->at - c->bytes) : 0;
+
+	if (n) {
+		ssize_t got = cdb_read(c->rec, c->at, block, n);
+
+		if (got != (ssize_t)n)
+			return our_fault(c, got < 0 ? (int)got : -EBADMSG);
+		/* The whole is at hand: a disk that returned something else is noticed before it goes out. */
+		if (!c->at && crc32c(0, block, n) != c->rec->head.content_crc)
+			return our_fault(c, -EBADMSG);
+		if (!c->tail_known && !c->at)
+			set_tail(c, span_of(block, n));
+	}
+	int rc = find_tail(c);
+	if (rc)
+		return rc;
+	memcpy(block + n, c->tail + tail_at, c->tail_n - tail_at);
+	return (ssize_t)(n + c->tail_n - tail_at);
+}
+
+static int send_rest(struct smtpc_content *c, struct smtpc_io *io, char *block, bool *progress)
+{
+	ssize_t n = fill(c, block);
+
+	if (n < 0)
+		return (int)n;
+	struct span s = span_of(block, (size_t)n);
+	while (s.n) {
+		ssize_t put = smtpc_io_put(io, s);
+
+		if (put == -EAGAIN)
+			return 0;
+		if (put < 0)
+			return (int)put;
+		*progress = true;
+		c->at += (uint64_t)put;
+		s = span_from(s, (size_t)put);
+	}
+	return 1;
+}
+
+/* Some of a large content: by sendfile(2), or through block when the stream must see it. */
+static ssize_t send_piece(struct smtpc_content *c, struct smtpc_io *io, char *block, size_t n)
+{
+	if (stream_can_send_file(&io->st)) {
+		off_t at = (off_t)(c->rec->content_off + c->at);
+		ssize_t put = smtpc_io_put_file(io, c->rec->fd, &at, n);
+
+		/* Errors of the disk and of the socket look alike; a broken socket says so in each step. */
+		if (!put || put == -EIO || put == -EBADF || put == -EINVAL || put == -ESPIPE)
+			return our_fault(c, put ? (int)put : -EBADMSG);
+		return put;
+	}
+	if (n > SMTPC_COPY_BYTES)
+		n = SMTPC_COPY_BYTES;
+	ssize_t got = cdb_read(c->rec, c->at, block, n);
+	if (got <= 0)
+		return our_fault(c, got < 0 ? (int)got : -EBADMSG);
+	return smtpc_io_put(io, span_of(block, (size_t)got));
+}
+
+int smtpc_content_send(struct smtpc_content *c, struct smtpc_io *io, char *block, bool *progress)
+{
+	size_t turn = SMTPC_SENDFILE_BYTES;
+
+	while (c->at < c->bytes && c->bytes - c->at > SMTPC_COPY_BYTES) {
+		uint64_t n = c->bytes - c->at - SMTPC_COPY_BYTES / 2;
+
+		if (!turn) {
+			smtpc_io_want_write(io, true);
+			return 0;
+		}
+		ssize_t put = send_piece(c, io, block, n < turn ? (size_t)n : turn);
+		if (put == -EAGAIN)
+			return 0;
+		if (put < 0)
+			return (int)put;
+		*progress = true;
+		c->at += (uint64_t)put;
+		turn -= (size_t)put;
+	}
+	return send_rest(c, io, block, progress);
+}
