@@ -36,8 +36,8 @@ struct span reply_status(struct span text)
 
 struct span reply_enhanced(const struct reply *r)
 {
-	struct span s = r->text_n > 4 ? reply_status(span_of(r->text + 4, r->text_n - 4u)) :
-					span_of(r->text, 0);
+	struct span s = r->text_n > 4 ? reply_status(span_of(r->text + 4, r->text_n - 4u))
+				      : span_of(r->text, 0);
 
 	return s.n && s.p[0] == r->text[0] ? s : span_of(r->text, 0);
 }
@@ -85,7 +85,8 @@ static void keep_line(struct reply *r)
 
 static uint16_t code_of(struct span s)
 {
-	if (s.n < 3 || s.p[0] < '2' || s.p[0] > '5' || !ascii_isdigit(s.p[1]) || !ascii_isdigit(s.p[2]))
+	if (s.n < 3 || s.p[0] < '2' || s.p[0] > '5' || !ascii_isdigit(s.p[1]) ||
+	    !ascii_isdigit(s.p[2]))
 		return 0;
 	if (s.n > 3 && s.p[3] != ' ' && s.p[3] != '-')
 		return 0;

@@ -61,8 +61,8 @@ static void check_bytes(struct smtpc_job *j)
 				   "5.1.3 recipient has control characters");
 }
 
-/* RFC 6531 3.2: a client that knows that a message needs no SMTPUTF8 may send it without. Headers of parts
- * inside the body count, so any 8-bit byte of the content does. */
+/* RFC 6531 3.2: a client that knows that a message needs no SMTPUTF8 may send it without. Headers
+ * of parts inside the body count, so any 8-bit byte of the content does. */
 static void check_utf8(struct smtpc_job *j, const struct ehlo *e)
 {
 	static const char no[] = "553 5.6.7 next hop does not take SMTPUTF8";
@@ -167,8 +167,7 @@ static int add_notify(struct buf *out, uint8_t notify)
 	return rc;
 }
 
-int smtpc_command_rcpt(const struct smtpc_job *j, const struct ehlo *e, uint32_t i,
-		       struct buf *out)
+int smtpc_command_rcpt(const struct smtpc_job *j, const struct ehlo *e, uint32_t i, struct buf *out)
 {
 	const struct env_rcpt *r = &j->env.rcpt[i];
 	int rc = buf_add_span(out, SPAN("RCPT TO:<"));

@@ -59,7 +59,8 @@ static ssize_t fill(struct smtpc_content *c, char *block)
 
 		if (got != (ssize_t)n)
 			return our_fault(c, got < 0 ? (int)got : -EBADMSG);
-		/* The whole is at hand: a disk that returned something else is noticed before it goes out. */
+		/* The whole is at hand: a disk that returned something else is noticed before it
+		 * goes out. */
 		if (!c->at && crc32c(0, block, n) != c->rec->head.content_crc)
 			return our_fault(c, -EBADMSG);
 		if (!c->tail_known && !c->at)
@@ -100,7 +101,8 @@ static ssize_t send_piece(struct smtpc_content *c, struct smtpc_io *io, char *bl
 		off_t at = (off_t)(c->rec->content_off + c->at);
 		ssize_t put = smtpc_io_put_file(io, c->rec->fd, &at, n);
 
-		/* Errors of the disk and of the socket look alike; a broken socket says so in each step. */
+		/* Errors of the disk and of the socket look alike; a broken socket says so in each
+		 * step. */
 		if (!put || put == -EIO || put == -EBADF || put == -EINVAL || put == -ESPIPE)
 			return our_fault(c, put ? (int)put : -EBADMSG);
 		return put;

@@ -2,9 +2,9 @@
  * proto/smtpc_content.h - sends the content of one message and the final dot.
  *
  * Owner:  the loop of the session.
- * Memory: none of its own: small content is read into a block lent by the caller and read again when the stream
- *         takes only a part; large content goes by sendfile(2).
- * RFC:    5321 4.1.1.4 (final dot), 3030 2 (BDAT: no dot).
+ * Memory: none of its own: small content is read into a block lent by the caller and read again
+ * when the stream takes only a part; large content goes by sendfile(2). RFC:    5321 4.1.1.4 (final
+ * dot), 3030 2 (BDAT: no dot).
  */
 #ifndef PROTO_SMTPC_CONTENT_H
 #define PROTO_SMTPC_CONTENT_H
@@ -21,15 +21,15 @@ struct smtpc_content {
 	bool plain;                   /* BDAT: no dot */
 	bool tail_known;
 	uint8_t tail_n;
-	int unreadable;               /* -errno: it is our side that failed */
-	char tail[8];                 /* what comes behind the content */
+	int unreadable; /* -errno: it is our side that failed */
+	char tail[8];   /* what comes behind the content */
 };
 
 /* rec: stays open as long as the content is sent. */
 void smtpc_content_start(struct smtpc_content *c, const struct cdb_record *rec, bool plain);
 
-/* block: SMTPC_BLOCK_BYTES of scratch. 1: all is sent; 0: call again when the socket is writable (asked for),
- * -errno: the connection, or c->unreadable, failed. progress: bytes were taken. */
+/* block: SMTPC_BLOCK_BYTES of scratch. 1: all is sent; 0: call again when the socket is writable
+ * (asked for), -errno: the connection, or c->unreadable, failed. progress: bytes were taken. */
 int smtpc_content_send(struct smtpc_content *c, struct smtpc_io *io, char *block, bool *progress);
 
 #endif

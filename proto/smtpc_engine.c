@@ -101,7 +101,8 @@ static void no_connection(struct smtpc_engine *e, struct smtpc_job *j, int rc)
 
 	j->no_session = !ours;
 	log_event(LOG_LV_MAIL, ours ? LOG_SEV_WARN : LOG_SEV_NONE, "smtpc_open", "%s", text);
-	smtpc_job_set_open(j, MSG_LATER, MSG_AT_CONNECT, span_head(span_of(text, (size_t)n), sizeof text - 1));
+	smtpc_job_set_open(j, MSG_LATER, MSG_AT_CONNECT,
+			   span_head(span_of(text, (size_t)n), sizeof text - 1));
 	smtpc_engine_finish(e, j, MSG_CONN_CLOSED);
 }
 
@@ -163,9 +164,8 @@ int smtpc_engine_deliver(struct smtpc_engine *e, const struct msg_deliver *d)
 	if (smtpc_job_open_content(j, e->cdb, d)) {
 		SMTPC_COUNT(content_unreadable, 1);
 		/* qmgr counts with the idle session that it gave this to. */
-		smtpc_engine_finish(e, j,
-				    smtpc_pool_has(&e->idle, &j->key) ? MSG_CONN_IDLE :
-									MSG_CONN_CLOSED);
+		smtpc_engine_finish(
+			e, j, smtpc_pool_has(&e->idle, &j->key) ? MSG_CONN_IDLE : MSG_CONN_CLOSED);
 		return 0;
 	}
 	struct smtpc_session *s = smtpc_pool_take(&e->idle, &j->key);

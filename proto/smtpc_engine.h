@@ -1,10 +1,12 @@
 /*
- * proto/smtpc_engine.h - deliveries of one event loop: takes attempts, runs sessions, says the results.
+ * proto/smtpc_engine.h - deliveries of one event loop: takes attempts, runs sessions, says the
+ * results.
  *
  * Owner:  one loop; call only from its thread. No lock.
- * Memory: sessions come from a pool, attempts have an arena each. Buffers that are needed only while an event is
- *         handled (in, out, block) are shared by all sessions, so a session that waits holds none.
- * Limits: session_max connections; an attempt beyond it is answered at once with "later".
+ * Memory: sessions come from a pool, attempts have an arena each. Buffers that are needed only
+ * while an event is handled (in, out, block) are shared by all sessions, so a session that waits
+ * holds none. Limits: session_max connections; an attempt beyond it is answered at once with
+ * "later".
  */
 #ifndef PROTO_SMTPC_ENGINE_H
 #define PROTO_SMTPC_ENGINE_H
@@ -14,7 +16,8 @@
 
 /* Who gave the work: qmgr, or a test. */
 struct smtpc_upstream {
-	/* The attempt has ended; j is valid during the call. Exactly one for each attempt that was taken. */
+	/* The attempt has ended; j is valid during the call. Exactly one for each attempt that was
+	 * taken. */
 	void (*result)(void *ctx, const struct smtpc_job *j, enum msg_conn conn);
 	/* An idle session with this host was closed. */
 	void (*gone)(void *ctx, const struct smtpc_key *key);
@@ -63,10 +66,11 @@ int smtpc_engine_init(struct smtpc_engine *e, const struct smtpc_setup *s);
 /* Closes all sessions; attempts in progress get no result. */
 void smtpc_engine_free(struct smtpc_engine *e);
 
-/* Begins an attempt; the result may come before this returns. 0, or -EBADMSG: not one of ours, no result comes. */
+/* Begins an attempt; the result may come before this returns. 0, or -EBADMSG: not one of ours, no
+ * result comes. */
 int smtpc_engine_deliver(struct smtpc_engine *e, const struct msg_deliver *d);
-/* Ends an attempt; its result is "later" for whom nothing is known yet. An unknown number is ignored: its result is
- * on the way. */
+/* Ends an attempt; its result is "later" for whom nothing is known yet. An unknown number is
+ * ignored: its result is on the way. */
 void smtpc_engine_cancel(struct smtpc_engine *e, uint64_t attempt);
 /* No session is kept any more; idle ones say QUIT. */
 void smtpc_engine_stop(struct smtpc_engine *e);

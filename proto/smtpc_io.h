@@ -1,9 +1,10 @@
 /*
- * proto/smtpc_io.h - the stream of one outgoing session in its loop: commands out, replies in, content.
+ * proto/smtpc_io.h - the stream of one outgoing session in its loop: commands out, replies in,
+ * content.
  *
  * Owner:  the loop of the session. Nothing here blocks.
- * Memory: nothing while the stream took everything; the rest of a group of commands waits in a buffer of the
- *         session (content does not wait: it is read again from its file).
+ * Memory: nothing while the stream took everything; the rest of a group of commands waits in a
+ * buffer of the session (content does not wait: it is read again from its file).
  */
 #ifndef PROTO_SMTPC_IO_H
 #define PROTO_SMTPC_IO_H
@@ -18,7 +19,8 @@ struct smtpc_io {
 	struct buf wait; /* commands that the stream did not take */
 };
 
-/* Watch own_fd for input; it is closed by smtpc_io_close(), or here when this fails. 0 or -errno. */
+/* Watch own_fd for input; it is closed by smtpc_io_close(), or here when this fails. 0 or -errno.
+ */
 int smtpc_io_open(struct smtpc_io *io, struct loop *l, int own_fd,
 		  void (*fn)(struct loop_io *, uint32_t));
 /* May be called again. */

@@ -61,7 +61,8 @@ int smtpc_job_open_content(struct smtpc_job *j, struct cdb_reader *r, const stru
 	if (rc == -EBADMSG)
 		smtpc_job_set_open(j, MSG_FAILED, MSG_AT_CONTENT, SPAN("5.3.0 content is damaged"));
 	else
-		smtpc_job_set_open(j, MSG_LATER, MSG_AT_CONTENT, SPAN("4.3.0 content not readable"));
+		smtpc_job_set_open(j, MSG_LATER, MSG_AT_CONTENT,
+				   SPAN("4.3.0 content not readable"));
 	return rc;
 }
 

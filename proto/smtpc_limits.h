@@ -1,5 +1,6 @@
 /*
- * proto/smtpc_limits.h - what smtpc bounds and waits for; the numbers that are not options, in one table.
+ * proto/smtpc_limits.h - what smtpc bounds and waits for; the numbers that are not options, in one
+ * table.
  *
  * RFC: 5321 4.5.3.2 (time limits), 2920 3.1 (how much may be in flight).
  */
@@ -8,9 +9,12 @@
 #include "core/clock.h"
 
 enum smtpc_limits {
-	SMTPC_COMMANDS_BYTES = 16 << 10, /* of one pipelined group; both sides' socket buffers hold it */
-	SMTPC_COPY_BYTES = 64 << 10,     /* content up to this is read and sent at once, more by sendfile(2) */
-	SMTPC_SENDFILE_BYTES = 1 << 20,  /* sent in one turn of the loop, then the others are served */
+	SMTPC_COMMANDS_BYTES =
+		16 << 10, /* of one pipelined group; both sides' socket buffers hold it */
+	SMTPC_COPY_BYTES =
+		64 << 10, /* content up to this is read and sent at once, more by sendfile(2) */
+	SMTPC_SENDFILE_BYTES =
+		1 << 20, /* sent in one turn of the loop, then the others are served */
 	SMTPC_READ_BYTES = 16 << 10,
 	SMTPC_MESSAGES_PER_SESSION = 1000,
 	SMTPC_IDLE_SESSIONS = 1000, /* per event loop; then the oldest is closed */
@@ -22,18 +26,19 @@ enum smtpc_limits {
 };
 
 /* Times in microseconds. */
-#define SMTPC_SEC(n) ((usec_t)(n) * USEC_PER_SEC)
-#define SMTPC_CONNECT_USEC   SMTPC_SEC(30) /* RFC 5321 names none; a dead host must not hold a slot for long */
-#define SMTPC_GREETING_USEC  SMTPC_SEC(300)
-#define SMTPC_EHLO_USEC      SMTPC_SEC(300)
-#define SMTPC_MAIL_USEC      SMTPC_SEC(300)
-#define SMTPC_RCPT_USEC      SMTPC_SEC(300)
-#define SMTPC_DATA_USEC      SMTPC_SEC(120)
-#define SMTPC_BLOCK_USEC     SMTPC_SEC(180)
-#define SMTPC_DOT_USEC       SMTPC_SEC(600)
-#define SMTPC_QUIT_USEC      SMTPC_SEC(5) /* for the reply to QUIT; nothing depends on it */
-#define SMTPC_IDLE_USEC      SMTPC_SEC(5)
-#define SMTPC_STOP_USEC      SMTPC_SEC(10) /* for attempts in progress after SIGTERM */
-#define SMTPC_RESEND_USEC    SMTPC_SEC(1)  /* results sent so long before a link broke may be lost */
+#define SMTPC_SEC(n) ((usec_t)(n)*USEC_PER_SEC)
+#define SMTPC_CONNECT_USEC                                                                         \
+	SMTPC_SEC(30) /* RFC 5321 names none; a dead host must not hold a slot for long */
+#define SMTPC_GREETING_USEC SMTPC_SEC(300)
+#define SMTPC_EHLO_USEC     SMTPC_SEC(300)
+#define SMTPC_MAIL_USEC     SMTPC_SEC(300)
+#define SMTPC_RCPT_USEC     SMTPC_SEC(300)
+#define SMTPC_DATA_USEC     SMTPC_SEC(120)
+#define SMTPC_BLOCK_USEC    SMTPC_SEC(180)
+#define SMTPC_DOT_USEC      SMTPC_SEC(600)
+#define SMTPC_QUIT_USEC     SMTPC_SEC(5) /* for the reply to QUIT; nothing depends on it */
+#define SMTPC_IDLE_USEC     SMTPC_SEC(5)
+#define SMTPC_STOP_USEC     SMTPC_SEC(10) /* for attempts in progress after SIGTERM */
+#define SMTPC_RESEND_USEC   SMTPC_SEC(1)  /* results sent so long before a link broke may be lost */
 
 #endif

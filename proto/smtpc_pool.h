@@ -2,7 +2,8 @@
  * proto/smtpc_pool.h - sessions that are kept for the next message to the same host.
  *
  * Owner:     one engine. Memory: the sessions are linked, nothing is allocated.
- * Invariant: a session in the pool waits for nothing from its peer; if its transaction is not closed yet
+ * Invariant: a session in the pool waits for nothing from its peer; if its transaction is not
+ * closed yet
  *            (`dirty`), RSET goes in front of the next MAIL.
  * Limits:    the engine closes the oldest beyond SMTPC_IDLE_SESSIONS.
  */
@@ -15,8 +16,8 @@ enum { SMTPC_POOL_BUCKETS = 256 };
 /* Embedded in a session. */
 struct smtpc_pool_link {
 	struct smtpc_session *session;
-	struct smtpc_pool_link *next, **prev;           /* same bucket, newest first; prev NULL: not in */
-	struct smtpc_pool_link *older, *newer;          /* of all */
+	struct smtpc_pool_link *next, **prev;  /* same bucket, newest first; prev NULL: not in */
+	struct smtpc_pool_link *older, *newer; /* of all */
 };
 
 struct smtpc_pool {

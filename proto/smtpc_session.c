@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define SESSION_OF(ptr, member) ((struct smtpc_session *)((char *)(ptr) - offsetof(struct smtpc_session, member)))
+#define SESSION_OF(ptr, member)                                                                    \
+	((struct smtpc_session *)((char *)(ptr)-offsetof(struct smtpc_session, member)))
 
 static enum smtpc_phase on_greeting(struct smtpc_session *s);
 static enum smtpc_phase on_ehlo(struct smtpc_session *s);
@@ -78,9 +79,9 @@ static void arm(struct smtpc_session *s)
 	else
 		loop_timer_after(l, &s->timer,
 				 smtpc_session_limit(&s->engine->setup.settings,
-						     s->phase == SMTPC_PH_CONTENT ?
-							     MSG_AT_CONTENT :
-							     smtpc_session_stage(s)));
+						     s->phase == SMTPC_PH_CONTENT
+							     ? MSG_AT_CONTENT
+							     : smtpc_session_stage(s)));
 }
 
 void smtpc_session_drop(struct smtpc_session *s)
@@ -237,8 +238,9 @@ static enum smtpc_phase lost_errno(struct smtpc_session *s, int rc)
 	return smtpc_session_lost(s, printed(text, n, sizeof text));
 }
 
-/* A reply that keeps the session from coming up; which class makes no difference: there may be other hosts, and
- * RFC 5321 3.1 and 4.5.4.1 want those to be tried. The queue decides when it has been long enough. */
+/* A reply that keeps the session from coming up; which class makes no difference: there may be
+ * other hosts, and RFC 5321 3.1 and 4.5.4.1 want those to be tried. The queue decides when it has
+ * been long enough. */
 static enum smtpc_phase not_up(struct smtpc_session *s)
 {
 	struct smtpc_job *j = s->job;

@@ -5,9 +5,8 @@
  * Memory:    from the pool of the engine; a session that waits holds no buffer.
  * Invariant: `phase` is changed only by smtpc_session.c; a handler of a reply returns the next one.
  *            A job is bound to a session until its result is said; the session outlives it.
- * Limits:    every phase has a time limit (proto/smtpc_limits.h or io_timeout), which begins with the step, not
- *            with each byte of a reply.
- * RFC:       5321 3.1, 3.2, 3.8, 4.1.1.1, 4.5.3.2; 2033.
+ * Limits:    every phase has a time limit (proto/smtpc_limits.h or io_timeout), which begins with
+ * the step, not with each byte of a reply. RFC:       5321 3.1, 3.2, 3.8, 4.1.1.1, 4.5.3.2; 2033.
  */
 #ifndef PROTO_SMTPC_SESSION_H
 #define PROTO_SMTPC_SESSION_H
@@ -21,15 +20,16 @@ enum smtpc_phase {
 	SMTPC_PH_GREETING,
 	SMTPC_PH_EHLO,
 	SMTPC_PH_HELO,
-	SMTPC_PH_COMMANDS,      /* RSET, MAIL, RCPT, DATA */
-	SMTPC_PH_CONTENT,       /* is being sent */
-	SMTPC_PH_DOT,           /* is sent, the reply is awaited; with LMTP one for each recipient */
-	SMTPC_PH_IDLE,          /* in the pool */
+	SMTPC_PH_COMMANDS, /* RSET, MAIL, RCPT, DATA */
+	SMTPC_PH_CONTENT,  /* is being sent */
+	SMTPC_PH_DOT,      /* is sent, the reply is awaited; with LMTP one for each recipient */
+	SMTPC_PH_IDLE,     /* in the pool */
 	SMTPC_PH_QUIT,
 	SMTPC_PH_CLOSED,
 };
 
-/* Position in RSET, MAIL, RCPT..., DATA: negative, then the index of a recipient, then rcpt_count. */
+/* Position in RSET, MAIL, RCPT..., DATA: negative, then the index of a recipient, then rcpt_count.
+ */
 enum { SMTPC_STEP_RSET = -2, SMTPC_STEP_MAIL = -1 };
 
 struct smtpc_session {
@@ -44,10 +44,10 @@ struct smtpc_session {
 	uint32_t message_count;
 	uint8_t phase; /* enum smtpc_phase */
 	bool lmtp;
-	bool reused;    /* was in the pool before this job */
-	bool dirty;     /* RSET must go in front of the next MAIL */
-	bool again;     /* close, and begin the job on another connection */
-	int broken;     /* -errno of writing: only what can still be read counts */
+	bool reused; /* was in the pool before this job */
+	bool dirty;  /* RSET must go in front of the next MAIL */
+	bool again;  /* close, and begin the job on another connection */
+	int broken;  /* -errno of writing: only what can still be read counts */
 	struct smtpc_job *job;
 	/* the transaction, see proto/smtpc_mail.h */
 	int32_t to_send;
@@ -74,8 +74,9 @@ enum msg_stage smtpc_session_stage(const struct smtpc_session *s);
 /* Time limit of a stage. */
 usec_t smtpc_session_limit(const struct smtpc_settings *s, enum msg_stage stage);
 
-/* For handlers of replies: the session is of no more use. Who has no outcome yet is tried later, or at once on
- * another connection when only an idle one was dead. why: "4.4.2 ...". Returns SMTPC_PH_CLOSED. */
+/* For handlers of replies: the session is of no more use. Who has no outcome yet is tried later, or
+ * at once on another connection when only an idle one was dead. why: "4.4.2 ...". Returns
+ * SMTPC_PH_CLOSED. */
 enum smtpc_phase smtpc_session_lost(struct smtpc_session *s, struct span why);
 /* The same for a reply that makes no sense here. */
 enum smtpc_phase smtpc_session_garbled(struct smtpc_session *s);
