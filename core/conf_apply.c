@@ -228,6 +228,8 @@ static void item(const struct level *l, const struct conf_tree *t, const struct 
 	void *base = new_item(&v, f->row, t, array);
 	if (!base)
 		return;
+	if (array->count == 1 && t->name)
+		conf_report_set_place(r, conf_report_printf(r, "%s%s", l->shown, name), t->pos);
 	warn_later(l, &v, f->row, t);
 	struct conf_apply_target target = { f->row->rows, f->row->row_count, base };
 	struct conf_apply_job job = *l->job;

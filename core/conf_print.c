@@ -109,7 +109,7 @@ void conf_print_usage(struct conf *cf, const struct conf_component *c, FILE *out
 	sheet_close(&s);
 }
 
-/* ---- -V and -n -v: lines as in a file */
+/* ---- -V and -n -v: as a file that gives these values */
 
 static void list_words(const struct conf_option *o, const char *indent, FILE *out)
 {
@@ -118,49 +118,66 @@ static void list_words(const struct conf_option *o, const char *indent, FILE *ou
 			v->help ? v->help : "", v->later ? " (not available in this version)" : "");
 }
 
-/* Without a base (items of a section that has none) only names and comments. */
+/* Sub { name = text; } for the row Sub.name */
+static void assignment(const struct conf_option *o, const char *text, FILE *out)
+{
+	const char *dot = strchr(o->name, '.');
+	const char *name = o->name;
+	unsigned depth = 0;
+
+	for (; dot; depth++, name = dot + 1, dot = strchr(name, '.'))
+		fprintf(out, "%.*s { ", (int)(dot - name), name);
+	fprintf(out, "%s = %s;", name, text);
+	while (depth--)
+		fputs(" }", out);
+	fputc('\n', out);
+}
+
+/* base NULL: only names and comments. */
 static void file_row(struct conf *cf, const struct conf_option *o, const void *base,
 		     const char *indent, bool words, FILE *out)
 {
-	const char *text = base ? text_of(cf, o, base) : NULL;
+	const char *text = base ? text_of(cf, o, base) : o->def;
 
+	fprintf(out, "%s%s", indent, base && text ? "" : "# ");
 	if (text)
-		fprintf(out, "%s%s = %s;\n", indent, o->name, text);
-	else if (!base && o->def)
-		fprintf(out, "%s# %s = %s;\n", indent, o->name, o->def);
+		assignment(o, text, out);
 	else
-		fprintf(out, "%s# %s is not set\n", indent, o->name);
+		fprintf(out, "%s is not set\n", o->name);
 	if (words)
 		list_words(o, indent, out);
 }
 
-static void file_array(struct conf *cf, const struct conf_option *o, const void *base, bool words,
-		       FILE *out)
+static void file_array(struct conf *cf, const struct conf_option *o, const void *base,
+		       const char *indent, bool words, FILE *out)
 {
 	const struct conf_array *a = (const void *)((const char *)base + o->offset);
+	const char *inner = conf_report_printf(&cf->report, "%s  ", indent);
 
-	if (!a->count)
-		fprintf(out, "# %s%s { }\n", o->name, section_form(o));
-	for (unsigned i = 0; i < (a->count ? a->count : words); i++) {
-		const char *item = a->count ? (const char *)a->item + i * o->item_size : NULL;
-		const char *name = item ? *(const char *const *)item : NULL;
+	if (!a->count) {
+		fprintf(out, "%s# %s%s { }\n", indent, o->name, section_form(o));
+		for (unsigned i = 0; words && i < o->row_count; i++)
+			file_row(cf, &o->rows[i], NULL, inner, words, out);
+	}
+	for (unsigned i = 0; i < a->count; i++) {
+		const char *item = (const char *)a->item + i * o->item_size;
+		const char *name = *(const char *const *)item;
 
-		if (item)
-			fprintf(out, "%s%s%s {\n", o->name, name ? " " : "", name ? name : "");
-		for (const struct conf_option *c = o->rows; c < o->rows + o->row_count; c++)
-			file_row(cf, c, item, "  ", words, out);
-		if (item)
-			fprintf(out, "}\n");
+		fprintf(out, "%s%s%s%s {\n", indent, o->name, name ? " " : "", name ? name : "");
+		for (unsigned k = 0; k < o->row_count; k++)
+			file_row(cf, &o->rows[k], item, inner, words, out);
+		fprintf(out, "%s}\n", indent);
 	}
 }
 
-static void file_rows(struct conf *cf, const struct conf_apply_target *t, bool words, FILE *out)
+static void file_rows(struct conf *cf, const struct conf_apply_target *t, const char *indent,
+		      bool words, FILE *out)
 {
 	for (const struct conf_option *o = t->rows; o < t->rows + t->row_count; o++) {
 		if (o->type == CONF_SECTION)
-			file_array(cf, o, t->base, words, out);
+			file_array(cf, o, t->base, indent, words, out);
 		else
-			file_row(cf, o, t->base, "", words, out);
+			file_row(cf, o, t->base, indent, words, out);
 	}
 }
 
@@ -182,27 +199,30 @@ void conf_print_version(struct conf *cf, const struct conf_component *c, unsigne
 	if (level < 5)
 		return;
 	sheet_open(&s, cf, c);
-	fprintf(out, "\n# outside of sections\n");
-	file_rows(cf, &s.globals, level >= 6, out);
-	fprintf(out, "\n# in the section %s\n", c->keyword);
-	file_rows(cf, &s.own, level >= 6, out);
-	fprintf(out, "\n# in every section\n");
-	file_rows(cf, &s.commons, level >= 6, out);
+	fputc('\n', out);
+	file_rows(cf, &s.globals, "", level >= 6, out);
+	fprintf(out, "\n%s {\n", c->keyword);
+	file_rows(cf, &s.own, "  ", level >= 6, out);
+	fprintf(out, "\n  # in every section\n");
+	file_rows(cf, &s.commons, "  ", level >= 6, out);
+	fprintf(out, "}\n");
 	sheet_close(&s);
 }
 
 void conf_print_effective(struct conf *cf, const struct conf_component *c, const void *opts,
 			  const struct conf_global *g, FILE *out)
 {
-	struct conf_apply_target own = { c->options, c->option_count, (void *)(uintptr_t)opts };
-	struct conf_apply_target commons = { conf_common_table, conf_common_table_count, own.base };
+	void *base = (void *)(uintptr_t)opts;
+	struct conf_apply_target own = { c->options, c->option_count, base };
+	struct conf_apply_target commons = { conf_common_table, conf_common_table_count, base };
 	struct conf_apply_target globals = { conf_common_globals, conf_common_globals_count,
 					     (void *)(uintptr_t)g };
 
-	file_rows(cf, &globals, false, out);
-	fprintf(out, "\n# %s\n", cf->report.section ? cf->report.section : c->keyword);
-	file_rows(cf, &own, false, out);
-	file_rows(cf, &commons, false, out);
+	file_rows(cf, &globals, "", false, out);
+	fprintf(out, "\n%s {\n", cf->report.section ? cf->report.section : c->keyword);
+	file_rows(cf, &own, "  ", false, out);
+	file_rows(cf, &commons, "  ", false, out);
+	fprintf(out, "}\n");
 }
 
 /* ---- man page */
