@@ -13,7 +13,8 @@
 /*
  * precheck_file - syntax, global options, mcp's options of every section; then runs the program
  * (`path`) of each section whose keyword is qmgr, smtps, smtpc or smar with -n -f FILE (-N NAME),
- * for root under the user of the section, and merges the messages in the order of the file. as_root: every section also needs a user.
+ * for root under the user of the section, and merges the messages in the order of the file.
+ * as_root: every section also needs a user.
  * Returns 0 for a good file (warnings may have been written to out), -EINVAL otherwise.
  */
 int precheck_file(const char *path, bool as_root, FILE *out);
