@@ -11,7 +11,7 @@ char *buf_room(struct buf *b, size_t n)
 {
 	if (n > LARGEST_CAP)
 		return NULL;
-	if (b->cap - b->w >= n)
+	if (b->p && b->cap - b->w >= n)
 		return b->p + b->w;
 	size_t len = buf_len(b);
 	if (len + n <= b->cap) {
@@ -39,12 +39,12 @@ char *buf_room(struct buf *b, size_t n)
 
 int buf_add(struct buf *b, const void *p, size_t n)
 {
+	if (!n)
+		return 0;
 	char *to = buf_room(b, n);
-
 	if (!to)
 		return -ENOMEM;
-	if (n)
-		memcpy(to, p, n);
+	memcpy(to, p, n);
 	buf_wrote(b, n);
 	return 0;
 }

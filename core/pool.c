@@ -19,6 +19,13 @@ void pool_init(struct pool *p, size_t object_bytes, size_t max_count)
 	*p = (struct pool){ .bytes = (b + 15) & ~(size_t)15, .max_count = max_count };
 }
 
+static size_t per_slab(const struct pool *p)
+{
+	size_t n = (SLAB_BYTES - SLAB_HEAD) / p->bytes;
+
+	return n ? n : 1;
+}
+
 void pool_free(struct pool *p)
 {
 	void *s = p->slabs;
@@ -26,19 +33,17 @@ void pool_free(struct pool *p)
 	while (s) {
 		void *next = *(void **)s;
 
-		ASAN_UNPOISON_MEMORY_REGION(s, SLAB_BYTES);
+		ASAN_UNPOISON_MEMORY_REGION(s, SLAB_HEAD + per_slab(p) * p->bytes);
 		free(s);
 		s = next;
 	}
 	p->slabs = p->free_list = NULL;
+	p->used_count = 0;
 }
 
 static void grow(struct pool *p)
 {
-	size_t per = (SLAB_BYTES - SLAB_HEAD) / p->bytes;
-
-	if (!per)
-		per = 1;
+	size_t per = per_slab(p);
 	char *s = aligned_alloc(16, SLAB_HEAD + per * p->bytes);
 	if (!s)
 		return;
