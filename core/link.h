@@ -75,10 +75,10 @@ struct buf *link_begin(struct link *k, unsigned number, uint64_t req);
 int link_end(struct link *k, int rc);
 
 /* link_put(k, req, name, &(struct msg_NAME){...}): encode and send; needs core/msg.h. 0 or -errno. */
-#define link_put(k, req, name, m)                                                                  \
+#define link_put(k, req, name, ...)                                                                \
 	({                                                                                         \
 		struct buf *link_b_ = link_begin(k, MSG_##name, req);                              \
-		link_b_ ? link_end(k, msg_##name##_encode(m, link_b_)) : -ENOTCONN;                \
+		link_b_ ? link_end(k, msg_##name##_encode(__VA_ARGS__, link_b_)) : -ENOTCONN;      \
 	})
 
 /* Requests that wait for an answer: a table from request id to what asked. Ids are never reused in a table. */

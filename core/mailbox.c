@@ -19,20 +19,37 @@ void mailbox_close(struct mailbox *b)
 	b->fd = -1;
 }
 
-void mailbox_post(struct mailbox *b, struct mail *own)
+static void push(struct mailbox *b, struct mail *own)
 {
 	struct mail *old = atomic_load_explicit(&b->head, memory_order_relaxed);
 
 	do {
 		own->next = old;
 	} while (!atomic_compare_exchange_weak(&b->head, &old, own));
-	/* Only the post that finds it asleep pays for the wake-up. */
+}
+
+/* Only the post that finds it asleep pays for the wake-up. */
+static void wake(struct mailbox *b)
+{
 	if (atomic_load(&b->asleep) && atomic_exchange(&b->asleep, 0)) {
 		uint64_t one = 1;
 		ssize_t n = write(b->fd, &one, sizeof one);
 
 		(void)n;
 	}
+}
+
+void mailbox_post(struct mailbox *b, struct mail *own)
+{
+	push(b, own);
+	wake(b);
+}
+
+void mailbox_post_lazy(struct mailbox *b, struct mail *own, const atomic_bool *deep)
+{
+	push(b, own);
+	if (atomic_load(deep))
+		wake(b);
 }
 
 struct mail *mailbox_take(struct mailbox *b)

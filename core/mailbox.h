@@ -26,6 +26,8 @@ int mailbox_init(struct mailbox *b);
 void mailbox_close(struct mailbox *b);
 /* Any thread. */
 void mailbox_post(struct mailbox *b, struct mail *own);
+/* The same, but wake the receiver only when *deep: it sleeps without a deadline of its own. */
+void mailbox_post_lazy(struct mailbox *b, struct mail *own, const atomic_bool *deep);
 /* Receiver: everything that is there, oldest first, NULL when empty. */
 struct mail *mailbox_take(struct mailbox *b);
 /* Receiver, before it waits for fd: true when it may sleep, false when mail has come meanwhile. */

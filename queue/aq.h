@@ -17,8 +17,6 @@
 
 #include <stdatomic.h>
 
-struct qloop;
-
 enum rcpt_state {
 	RCPT_ACTIVE = 0,                /* queued or being tried */
 	RCPT_DEFERRED,                  /* in DEFEDB only */
@@ -77,7 +75,7 @@ struct ta {
 	/* The commit: who asked, in which loop the answer is wanted. */
 	struct commit_op op;
 	struct loop_mail answer;
-	struct qloop *home;
+	struct loop *home;
 	void (*answered)(struct ta *ta, int error);
 	void *asker;
 	uint64_t req;
@@ -92,9 +90,10 @@ struct ta {
 		bool in_db;
 		bool pending;           /* on the list of those to be put */
 		bool touched;           /* on the list of those with news */
-		bool recovered;
-		struct ta *next, **prev;
+		struct ta *group_next;  /* requests of one turn */
+		struct ta *next, **prev;        /* pending */
 		struct ta *touched_next;
+		struct ta *leaving_next;
 		struct committed_rcpt *rcpt;
 	} c;
 };

@@ -480,6 +480,8 @@ int segment_replay(struct segments *t, struct segment *g, int (*each)(void *ctx,
 		flock(g->fd, LOCK_UN);
 	g->end = g->bytes;
 	g->sealed = !*alive;
+	if (!g->live)
+		mark_idle(t, g);
 	if (covered(g))
 		return 0;
 	/* From the first byte that is not accounted for. */
@@ -492,6 +494,30 @@ int segment_replay(struct segments *t, struct segment *g, int (*each)(void *ctx,
 		segment_account(g, CDB_SEG_HEAD, g->bytes - CDB_SEG_HEAD);
 	mark_changed(t, g);
 	return 0;
+}
+
+struct segment *segments_adopt(struct segments *t, uint64_t seg)
+{
+	struct segment *g = segments_find(t, seg);
+
+	return g ? g : add(t, seg);
+}
+
+void segments_forget_absent(struct segments *t, struct store *s, struct store_batch *b)
+{
+	for (unsigned i = 0; i < BUCKETS; i++) {
+		struct segment *next;
+
+		for (struct segment *g = t->bucket[i]; g; g = next) {
+			struct store_key key = store_key_segment(g->seg);
+
+			next = g->next;
+			if (g->fd >= 0 || g->live)
+				continue;
+			store_delete(s, b, STORE_META, store_key_span(&key));
+			drop(t, g);
+		}
+	}
 }
 
 unsigned segments_count(const struct segments *t)

@@ -57,6 +57,10 @@ int segments_load(struct segments *t, struct store *s);
  * Records seen are accounted for afterwards. alive: somebody still writes to it. */
 int segment_replay(struct segments *t, struct segment *g, int (*each)(void *ctx, const struct cdb_ref *ref,
 		   const struct cdb_head *h), void *ctx, bool *alive);
+/* Start-up: the segment of a file that was found, with what the database knows of it. */
+struct segment *segments_adopt(struct segments *t, uint64_t seg);
+/* Start-up, when all files were adopted and their folders synced: rows without a file go. */
+void segments_forget_absent(struct segments *t, struct store *s, struct store_batch *b);
 unsigned segments_count(const struct segments *t);
 
 #endif

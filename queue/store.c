@@ -5,6 +5,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <pthread.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct store {
 	rocksdb_column_family_handle_t *family[STORE_FAMILIES];
 	rocksdb_writeoptions_t *write;
 	rocksdb_readoptions_t *read;
+	pthread_rwlock_t opened;
 };
 
 struct store_batch {
@@ -30,6 +32,7 @@ struct store_batch {
 };
 
 struct store_iter {
+	struct store *store;
 	rocksdb_iterator_t *it;
 	rocksdb_readoptions_t *read;
 };
@@ -87,23 +90,50 @@ static rocksdb_options_t *make_options(struct store *s, const struct store_setup
 	return o;
 }
 
-static void release(struct store *s)
+static void close_db(struct store *s)
 {
-	for (int i = 0; i < STORE_FAMILIES; i++)
+	for (int i = 0; i < STORE_FAMILIES; i++) {
 		if (s->family[i])
 			rocksdb_column_family_handle_destroy(s->family[i]);
+		s->family[i] = NULL;
+	}
 	if (s->db)
 		rocksdb_close(s->db);
-	if (s->write)
-		rocksdb_writeoptions_destroy(s->write);
-	if (s->read)
-		rocksdb_readoptions_destroy(s->read);
 	if (s->table)
 		rocksdb_block_based_options_destroy(s->table);
 	if (s->cache)
 		rocksdb_cache_destroy(s->cache);
 	if (s->options)
 		rocksdb_options_destroy(s->options);
+	s->db = NULL;
+	s->table = NULL;
+	s->cache = NULL;
+	s->options = NULL;
+}
+
+static int open_db(struct store *s, const struct store_setup *set)
+{
+	const rocksdb_options_t *options[STORE_FAMILIES];
+	char *err = NULL;
+
+	s->options = make_options(s, set);
+	for (int i = 0; i < STORE_FAMILIES; i++)
+		options[i] = s->options;
+	if (set->read_only)
+		s->db = rocksdb_open_for_read_only_column_families(s->options, set->dir, STORE_FAMILIES, family_name,
+								   options, s->family, 0, &err);
+	else
+		s->db = rocksdb_open_column_families(s->options, set->dir, STORE_FAMILIES, family_name, options,
+						     s->family, &err);
+	return classify(err);
+}
+
+static void release(struct store *s)
+{
+	close_db(s);
+	rocksdb_writeoptions_destroy(s->write);
+	rocksdb_readoptions_destroy(s->read);
+	pthread_rwlock_destroy(&s->opened);
 	free(s);
 }
 
@@ -144,23 +174,13 @@ static bool is_new(const char *dir)
 struct store *store_open(const struct store_setup *set, int *error, char *why, size_t cap, bool *created)
 {
 	struct store *s = xcalloc(1, sizeof *s);
-	const rocksdb_options_t *options[STORE_FAMILIES];
-	char *err = NULL;
 
-	*created = is_new(set->dir);
-	s->options = make_options(s, set);
-	for (int i = 0; i < STORE_FAMILIES; i++)
-		options[i] = s->options;
-	if (set->read_only)
-		s->db = rocksdb_open_for_read_only_column_families(s->options, set->dir, STORE_FAMILIES, family_name,
-								   options, s->family, 0, &err);
-	else
-		s->db = rocksdb_open_column_families(s->options, set->dir, STORE_FAMILIES, family_name, options,
-						     s->family, &err);
-	*error = classify(err);
+	pthread_rwlock_init(&s->opened, NULL);
 	s->write = rocksdb_writeoptions_create();
 	rocksdb_writeoptions_set_sync(s->write, 1);
 	s->read = rocksdb_readoptions_create();
+	*created = is_new(set->dir);
+	*error = open_db(s, set);
 	if (!*error)
 		*error = check_format(s, *created);
 	if (*error) {
@@ -169,6 +189,17 @@ struct store *store_open(const struct store_setup *set, int *error, char *why, s
 		return NULL;
 	}
 	return s;
+}
+
+int store_reopen(struct store *s, const struct store_setup *set)
+{
+	pthread_rwlock_wrlock(&s->opened);
+	close_db(s);
+	int rc = open_db(s, set);
+	if (rc)
+		close_db(s);
+	pthread_rwlock_unlock(&s->opened);
+	return rc;
 }
 
 void store_close(struct store *s)
@@ -220,6 +251,8 @@ int store_write(struct store *s, struct store_batch *b)
 {
 	char *err = NULL;
 
+	if (!s->db)
+		return -EIO;
 	rocksdb_write(s->db, s->write, b->b, &err);
 	int rc = classify(err);
 	if (!rc)
@@ -242,17 +275,25 @@ int store_flush(struct store *s)
 int store_get(struct store *s, enum store_family f, struct span key, char **value, size_t *n)
 {
 	char *err = NULL;
+	int rc;
 
-	*value = rocksdb_get_cf(s->db, s->read, s->family[f], key.p, key.n, n, &err);
-	if (err)
-		return classify(err);
+	pthread_rwlock_rdlock(&s->opened);
+	*value = s->db ? rocksdb_get_cf(s->db, s->read, s->family[f], key.p, key.n, n, &err) : NULL;
+	rc = s->db ? classify(err) : -EIO;
+	pthread_rwlock_unlock(&s->opened);
+	if (rc)
+		return rc;
 	return *value ? 0 : -ENOENT;
 }
 
 struct store_iter *store_iter_new(struct store *s, enum store_family f, struct span from)
 {
-	struct store_iter *it = xmalloc(sizeof *it);
+	struct store_iter *it = xcalloc(1, sizeof *it);
 
+	pthread_rwlock_rdlock(&s->opened);
+	it->store = s;
+	if (!s->db)
+		return it;
 	it->read = rocksdb_readoptions_create();
 	it->it = rocksdb_create_iterator_cf(s->db, it->read, s->family[f]);
 	store_iter_seek(it, from);
@@ -261,12 +302,13 @@ struct store_iter *store_iter_new(struct store *s, enum store_family f, struct s
 
 void store_iter_seek(struct store_iter *it, struct span from)
 {
-	rocksdb_iter_seek(it->it, from.n ? from.p : "", from.n);
+	if (it->it)
+		rocksdb_iter_seek(it->it, from.n ? from.p : "", from.n);
 }
 
 bool store_iter_valid(struct store_iter *it)
 {
-	return rocksdb_iter_valid(it->it);
+	return it->it && rocksdb_iter_valid(it->it);
 }
 
 struct span store_iter_key(struct store_iter *it)
@@ -293,12 +335,17 @@ void store_iter_next(struct store_iter *it)
 int store_iter_end(struct store_iter *it)
 {
 	char *err = NULL;
+	int rc = -EIO;
 
-	rocksdb_iter_get_error(it->it, &err);
-	rocksdb_iter_destroy(it->it);
-	rocksdb_readoptions_destroy(it->read);
+	if (it->it) {
+		rocksdb_iter_get_error(it->it, &err);
+		rocksdb_iter_destroy(it->it);
+		rocksdb_readoptions_destroy(it->read);
+		rc = classify(err);
+	}
+	pthread_rwlock_unlock(&it->store->opened);
 	free(it);
-	return classify(err);
+	return rc;
 }
 
 static void key_u64(struct store_key *k, uint64_t v)

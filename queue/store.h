@@ -8,6 +8,7 @@
  *
  * Threads: the committer alone writes; others read (iterators and gets are safe in any thread).
  * Keys:    numbers big-endian, so that they sort.
+ * Locks:   readers hold `opened` for reading while an iterator lives; only store_reopen() takes it for writing.
  * Errors:  -EIO, -ENOSPC, -EUCLEAN (corrupt) or -EAGAIN, from RocksDB's text, which store_error() keeps.
  */
 #ifndef QUEUE_STORE_H
@@ -34,6 +35,8 @@ struct store_setup {
  * the database is new. */
 struct store *store_open(const struct store_setup *s, int *error, char *why, size_t cap, bool *created);
 void store_close(struct store *s);
+/* After a failed write: close, open again, same handles for all threads; waits for open iterators. 0 or -errno. */
+int store_reopen(struct store *s, const struct store_setup *set);
 
 /* ---- writing: committer only */
 struct store_batch;

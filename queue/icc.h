@@ -1,0 +1,33 @@
+/*
+ * queue/icc.h - incoming connection control: open sessions and new ones in the last 60 s per client, R 3.8 17.
+ *
+ * Tables:  by client address, in RCU; any loop; counts are atomic.
+ * Limits:  connection_control_cache_size clients; idle ones are dropped first, beyond that clients are let in
+ *          uncounted: control never refuses mail for lack of its own memory.
+ */
+#ifndef QUEUE_ICC_H
+#define QUEUE_ICC_H
+#include "core/addr.h"
+#include "core/clock.h"
+
+#include <stdbool.h>
+
+struct icc_setup {
+	unsigned max_entries, buckets;
+	unsigned max_open;              /* smtps.max_connections */
+	unsigned max_rate;              /* smtps.max_connection_rate, per 60 s */
+};
+
+void icc_init(const struct icc_setup *s);
+
+enum icc_verdict { ICC_OK = 0, ICC_TOO_MANY, ICC_TOO_FAST };
+/* A client wants a session; ICC_OK counts it as open. */
+enum icc_verdict icc_open(const struct addr *client, usec_t now);
+/* Counts it as open whatever the limits (after a reconnect). */
+void icc_reopen(const struct addr *client, usec_t now);
+void icc_close(const struct addr *client);
+/* Drops clients without sessions that were quiet for 60 s; now and then, any loop. */
+void icc_expire(usec_t now);
+unsigned icc_count(void);
+
+#endif

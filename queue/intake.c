@@ -1,0 +1,467 @@
+#include "queue/intake.h"
+
+#include "core/err.h"
+#include "core/log.h"
+#include "core/msg.h"
+#include "core/sock.h"
+#include "queue/feedback.h"
+#include "queue/icc.h"
+#include "queue/outcome.h"
+#include "queue/qids.h"
+#include "queue/qmgr_stats.h"
+#include "queue/routes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { PROCESSES_MAX = 64 };
+
+struct client_count {
+	struct client_count *next;
+	struct addr addr;
+	unsigned open;
+};
+
+enum { CLIENT_BUCKETS = 256 };
+
+struct smtps_link {
+	struct smtps_link *next;        /* of the loop */
+	struct qloop *l;
+	struct link *link;              /* NULL: gone, commits are still out */
+	unsigned out;                   /* commits without an answer */
+	struct client_count *client[CLIENT_BUCKETS];    /* sessions it has open, given back when it goes */
+};
+
+/* Processes by instance, to find a link for seg_free. */
+static struct process {
+	_Atomic uint64_t instance;
+	atomic_uint links;
+	struct qloop *_Atomic loop;     /* of worker 0 */
+} process[PROCESSES_MAX];
+
+static atomic_uint links_up, open_count;
+static struct qmgr *qm;
+
+static struct process *process_of(uint64_t instance, bool make)
+{
+	for (int i = 0; i < PROCESSES_MAX; i++)
+		if (atomic_load(&process[i].instance) == instance)
+			return &process[i];
+	for (int i = 0; make && i < PROCESSES_MAX; i++) {
+		uint64_t none = 0;
+
+		if (atomic_compare_exchange_strong(&process[i].instance, &none, instance))
+			return &process[i];
+	}
+	return NULL;
+}
+
+/* ---- connection control */
+
+static struct client_count **client_at(struct smtps_link *s, const struct addr *a)
+{
+	struct client_count **at = &s->client[addr_ip_hash(a) % CLIENT_BUCKETS];
+
+	while (*at && !addr_ip_eq(&(*at)->addr, a))
+		at = &(*at)->next;
+	return at;
+}
+
+static void client_opened(struct smtps_link *s, const struct addr *a)
+{
+	struct client_count **at = client_at(s, a);
+
+	if (!*at) {
+		struct client_count *c = xcalloc(1, sizeof *c);
+
+		c->addr = *a;
+		*at = c;
+	}
+	(*at)->open++;
+}
+
+static void conn_open(struct smtps_link *s, uint64_t req, const struct msg_conn_open *m)
+{
+	static const char *const text[] = { "", "4.7.0 too many open connections from your address",
+					    "4.7.0 too many connections from your address" };
+	usec_t now = loop_now(s->l->loop);
+
+	if (m->state) {
+		icc_reopen(&m->client, now);
+		client_opened(s, &m->client);
+		return;
+	}
+	enum icc_verdict v = icc_open(&m->client, now);
+	struct msg_conn_verdict out = { .code = v == ICC_OK ? 0 : 421, .text = span_str(text[v]) };
+	if (v == ICC_OK)
+		client_opened(s, &m->client);
+	stats_add(v == ICC_OK ? QMGR_STAT_CONNECTIONS : QMGR_STAT_CONNECTIONS_REFUSED, 1);
+	link_put(s->link, req, conn_verdict, &out);
+}
+
+static void conn_close(struct smtps_link *s, const struct msg_conn_close *m)
+{
+	struct client_count **at = client_at(s, &m->client), *c = *at;
+
+	if (!c)
+		return;
+	icc_close(&m->client);
+	if (--c->open == 0) {
+		*at = c->next;
+		free(c);
+	}
+}
+
+static void all_closed(struct smtps_link *s)
+{
+	for (unsigned i = 0; i < CLIENT_BUCKETS; i++) {
+		struct client_count *next;
+
+		for (struct client_count *c = s->client[i]; c; c = next) {
+			next = c->next;
+			while (c->open-- > 0)
+				icc_close(&c->addr);
+			free(c);
+		}
+		s->client[i] = NULL;
+	}
+}
+
+/* ---- ids */
+
+struct lease_req {
+	struct smtps_link *s;
+	uint64_t req;
+	uint32_t count;
+};
+
+static void release(struct smtps_link *s);
+
+static void leased(struct qloop *l, void *arg, uint64_t first)
+{
+	struct lease_req *r = arg;
+
+	(void)l;
+	if (r->s->link)
+		link_put(r->s->link, r->req, id_block, &(struct msg_id_block){ .first = first, .count = r->count });
+	r->s->out--;
+	release(r->s);
+	free(r);
+}
+
+static void id_lease(struct smtps_link *s, uint64_t req, const struct msg_id_lease *m)
+{
+	struct lease_req *r;
+
+	if (m->count == 0 || m->count > 1 << 20) {
+		link_refuse(s->link, "id_lease count");
+		return;
+	}
+	r = xmalloc(sizeof *r);
+	*r = (struct lease_req){ s, req, m->count };
+	s->out++;
+	qids_lease(s->l, m->count, leased, r);
+}
+
+/* ---- commits */
+
+static void refuse_commit(struct smtps_link *s, uint64_t req, uint64_t ta, int error)
+{
+	struct msg_commit_done m = { .ta = ta, .code = 451, .text = SPAN("4.3.0 cannot be stored now") };
+
+	if (error == -ENOSPC) {
+		m.code = 452;
+		m.text = SPAN("4.3.1 insufficient storage");
+	}
+	stats_add(QMGR_STAT_REFUSED, 1);
+	if (s->link)
+		link_put(s->link, req, commit_done, &m);
+}
+
+/* All recipients of one transaction go on; without room in AQ they wait in DEFEDB. */
+static void admit(struct qloop *l, struct ta *ta)
+{
+	unsigned n = ta->env.rcpt_count;
+	uint32_t few[16];
+	uint32_t *idx = n <= 16 ? few : xmalloc(n * sizeof *idx);
+
+	for (uint32_t i = 0; i < n; i++)
+		idx[i] = i;
+	if (aq_count() > aq_max())
+		outcome_spill(l, ta, idx, n, clock_wall());
+	else
+		routes_queue(l, ta, idx, n, true);
+	if (idx != few)
+		free(idx);
+}
+
+static void answered(struct ta *ta, int error)
+{
+	struct smtps_link *s = ta->asker;
+	struct qloop *l = s->l;
+	uint64_t req = ta->req, id = ta->id;
+
+	s->out--;
+	atomic_fetch_sub_explicit(&open_count, ta->env.rcpt_count, memory_order_relaxed);
+	if (error && error != -EALREADY) {
+		refuse_commit(s, req, id, error);
+		aq_give(ta->env.rcpt_count);
+		aq_ta_free(ta);
+	} else {
+		if (s->link)
+			link_put(s->link, req, commit_done, &(struct msg_commit_done){ .ta = id });
+		if (error) {
+			aq_give(ta->env.rcpt_count);
+			aq_ta_free(ta);
+		} else {
+			stats_add(QMGR_STAT_ACCEPTED, 1);
+			stats_add(QMGR_STAT_ACCEPTED_RCPTS, ta->env.rcpt_count);
+			admit(l, ta);
+		}
+	}
+	release(s);
+}
+
+static void commit(struct smtps_link *s, uint64_t req, const struct msg_commit *m)
+{
+	struct cdb_ref ref = { m->seg, m->gen, m->off, m->len };
+	int error = feedback_refuses();
+	struct ta *ta = error ? NULL : aq_ta_new(m->envelope, &ref, &error);
+
+	if (!ta) {
+		refuse_commit(s, req, m->ta, error);
+		return;
+	}
+	if (ta->id != m->ta || !ta->env.rcpt_count) {
+		aq_ta_free(ta);
+		link_refuse(s->link, "commit of an empty or different transaction");
+		return;
+	}
+	/* Counted now: what is on its way to the disk fills AQ as well. */
+	aq_take(ta->env.rcpt_count);
+	atomic_store(&ta->active, ta->env.rcpt_count);
+	atomic_fetch_add_explicit(&open_count, ta->env.rcpt_count, memory_order_relaxed);
+	ta->home = s->l->loop;
+	ta->answered = answered;
+	ta->asker = s;
+	ta->req = req;
+	s->out++;
+	commit_request(s->l->q->committer, ta);
+}
+
+/* ---- segments: told to the committer */
+
+struct seg_call {
+	struct commit_call call;
+	uint64_t seg, gen, end, instance;
+};
+
+static void seg_owner(struct commit_call *call)
+{
+	struct seg_call *c = caa_container_of(call, struct seg_call, call);
+	int error;
+	struct segment *g = segments_get(committer_segments(call->committer), c->seg, c->gen, &error);
+
+	if (g)
+		segment_owner(g, c->instance);
+	free(c);
+}
+
+static void seg_sealed(struct commit_call *call)
+{
+	struct seg_call *c = caa_container_of(call, struct seg_call, call);
+	int error;
+	struct segment *g = segments_get(committer_segments(call->committer), c->seg, c->gen, &error);
+
+	if (g) {
+		segment_owner(g, c->instance);
+		segment_seal(committer_segments(call->committer), g, c->end);
+	}
+	free(c);
+}
+
+static void process_gone(struct commit_call *call)
+{
+	struct seg_call *c = caa_container_of(call, struct seg_call, call);
+
+	segments_orphan(committer_segments(call->committer), c->instance);
+	free(c);
+}
+
+static void seg_post(struct smtps_link *s, void (*fn)(struct commit_call *call), uint64_t seg, uint64_t gen,
+		     uint64_t end)
+{
+	struct seg_call *c = xcalloc(1, sizeof *c);
+
+	*c = (struct seg_call){ .call.fn = fn, .seg = seg, .gen = gen, .end = end, .instance = link_peer(s->link)->instance };
+	commit_call(s->l->q->committer, &c->call, false);
+}
+
+struct recycle {
+	uint64_t seg, gen, instance;
+};
+
+static void recycle_in_loop(struct qloop *l, void *arg)
+{
+	struct recycle *r = arg;
+
+	for (struct smtps_link *s = l->intakes; s; s = s->next)
+		if (s->link && link_peer(s->link)->instance == r->instance && link_peer(s->link)->worker == 0)
+			link_put(s->link, 0, seg_free, &(struct msg_seg_free){ .seg = r->seg, .gen = r->gen });
+	free(r);
+}
+
+bool intake_recycle(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance)
+{
+	struct process *p = process_of(instance, false);
+	struct qloop *l = p ? atomic_load(&p->loop) : NULL;
+
+	(void)qmgr;
+	if (!l)
+		return false;
+	struct recycle *r = xmalloc(sizeof *r);
+	*r = (struct recycle){ seg, gen, instance };
+	qloop_post(l, recycle_in_loop, r);
+	return true;
+}
+
+/* ---- the link */
+
+static struct loop *pick(void *server_ctx, const struct link_hello *peer, void **ctx)
+{
+	struct qmgr *q = server_ctx;
+
+	if (strcmp(peer->component, "smtps") || atomic_load(&q->stopping))
+		return NULL;
+	struct smtps_link *s = xcalloc(1, sizeof *s);
+	s->l = &q->loop[peer->worker % q->loop_count];
+	*ctx = s;
+	return s->l->loop;
+}
+
+static void release(struct smtps_link *s)
+{
+	if (s->link || s->out)
+		return;
+	free(s);
+}
+
+static void up(struct link *k, const struct link_hello *peer)
+{
+	struct smtps_link *s = link_ctx(k);
+	struct process *p = process_of(peer->instance, true);
+
+	s->link = k;
+	s->next = s->l->intakes;
+	s->l->intakes = s;
+	atomic_fetch_add(&links_up, 1);
+	if (p) {
+		atomic_fetch_add(&p->links, 1);
+		if (peer->worker == 0)
+			atomic_store(&p->loop, s->l);
+	}
+	log_event(LOG_LV_INFO, LOG_SEV_INFO, "intake", "smtps=%u, worker=%u, stat=connected", peer->id, peer->worker);
+	feedback_tell(s->l, k);
+}
+
+static void down(struct link *k)
+{
+	struct smtps_link *s = link_ctx(k), **at = &s->l->intakes;
+	struct process *p = process_of(link_peer(k)->instance, false);
+
+	while (*at && *at != s)
+		at = &(*at)->next;
+	if (*at)
+		*at = s->next;
+	log_event(LOG_LV_INFO, LOG_SEV_WARN, "intake", "smtps=%u, worker=%u, stat=lost", link_peer(k)->id,
+		  link_peer(k)->worker);
+	atomic_fetch_sub(&links_up, 1);
+	all_closed(s);
+	if (p && link_peer(k)->worker == 0)
+		atomic_store(&p->loop, NULL);
+	if (p && atomic_fetch_sub(&p->links, 1) == 1) {
+		seg_post(s, process_gone, 0, 0, 0);
+		atomic_store(&p->instance, 0);
+	}
+	s->link = NULL;
+	release(s);
+}
+
+static void message(struct link *k, unsigned number, uint64_t req, struct span body)
+{
+	struct smtps_link *s = link_ctx(k);
+	union {
+		struct msg_conn_open conn_open;
+		struct msg_conn_close conn_close;
+		struct msg_id_lease id_lease;
+		struct msg_commit commit;
+		struct msg_seg_open seg_open;
+		struct msg_seg_seal seg_seal;
+	} m;
+	int rc = -EBADMSG;
+
+	switch (number) {
+	case MSG_conn_open:
+		if (!(rc = msg_conn_open_decode(body, &m.conn_open)))
+			conn_open(s, req, &m.conn_open);
+		break;
+	case MSG_conn_close:
+		if (!(rc = msg_conn_close_decode(body, &m.conn_close)))
+			conn_close(s, &m.conn_close);
+		break;
+	case MSG_id_lease:
+		if (!(rc = msg_id_lease_decode(body, &m.id_lease)))
+			id_lease(s, req, &m.id_lease);
+		break;
+	case MSG_commit:
+		if (!(rc = msg_commit_decode(body, &m.commit)))
+			commit(s, req, &m.commit);
+		break;
+	case MSG_seg_open:
+		if (!(rc = msg_seg_open_decode(body, &m.seg_open)))
+			seg_post(s, seg_owner, m.seg_open.seg, m.seg_open.gen, 0);
+		break;
+	case MSG_seg_seal:
+		if (!(rc = msg_seg_seal_decode(body, &m.seg_seal)))
+			seg_post(s, seg_sealed, m.seg_seal.seg, m.seg_seal.gen, m.seg_seal.end);
+		break;
+	case MSG_state_end:
+		rc = 0;
+		break;
+	default:
+		break;
+	}
+	if (rc)
+		link_refuse(k, msg_name(number));
+}
+
+static const struct link_ops ops = { .up = up, .down = down, .message = message };
+
+int intake_listen(struct qmgr *q, const char *path)
+{
+	int fd = sock_listen_unix(path, 0660);
+
+	qm = q;
+	if (fd < 0)
+		return fd;
+	return link_listen(q->loop[0].loop, fd, &q->hello, &ops, pick, q) ? 0 : -ENOMEM;
+}
+
+void intake_credit(struct qloop *l, uint8_t level, const char *cause)
+{
+	struct msg_credit m = { .sessions = UINT32_MAX, .recipients = UINT32_MAX, .level = level, .cause = span_str(cause) };
+
+	for (struct smtps_link *s = l->intakes; s; s = s->next)
+		if (s->link)
+			link_put(s->link, 0, credit, &m);
+}
+
+unsigned intake_links(void)
+{
+	return atomic_load(&links_up);
+}
+
+unsigned intake_open(void)
+{
+	return atomic_load(&open_count);
+}

@@ -1,0 +1,21 @@
+/*
+ * queue/intake.h - the links of smtps workers: connection control, ids, commits, segments, credits.
+ *
+ * Owner: each link belongs to the loop worker % loops, so that packed smtps workers keep qmgr packed.
+ */
+#ifndef QUEUE_INTAKE_H
+#define QUEUE_INTAKE_H
+#include "queue/qmgr.h"
+
+/* Listens on path for smtps workers. 0 or -errno. */
+int intake_listen(struct qmgr *q, const char *path);
+/* Committer: the process `instance` may use a segment again; false: it is not connected. */
+bool intake_recycle(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance);
+/* Feedback: tell all workers of this loop how much they may take. */
+void intake_credit(struct qloop *l, uint8_t level, const char *cause);
+/* Any thread: links that are up. */
+unsigned intake_links(void);
+/* Transactions whose commit is going on, all loops. */
+unsigned intake_open(void);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * queue/keeper.h - brings deferred recipients back into the active queue when their time has come.
+ *
+ * Thread: its own; reads the database (index by time), finds or loads the transaction, and posts to a loop.
+ * Cost:   the walk begins behind what was read before (a low-water mark), never at the first key; what is not
+ *         due is not looked at. It stops when AQ is full and goes on when there is room.
+ */
+#ifndef QUEUE_KEEPER_H
+#define QUEUE_KEEPER_H
+#include "queue/qmgr.h"
+
+struct keeper;
+
+struct keeper *keeper_start(struct qmgr *q);
+void keeper_stop(struct keeper *k);
+/* Committer: recipients were deferred, the earliest to wall_next. */
+void keeper_deferred(void *qmgr, usec_t wall_next);
+/* Look now, whatever the time of the entries says, up to wall_upto (retry now). Any thread. */
+void keeper_hurry(usec_t wall_upto);
+
+/* Start-up: a transaction from its record in ibdb, with the marks of finished recipients and the records of
+ * deferred ones applied; not in the table. NULL: *error, -ENOENT when it is not there. */
+struct ta *keeper_load(struct store *s, uint64_t id, int *error);
+
+#endif

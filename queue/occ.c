@@ -1,0 +1,167 @@
+#include "queue/occ.h"
+
+#include "core/err.h"
+#include "core/log.h"
+
+#include <stdlib.h>
+
+enum { DOWN_MAX_FACTOR = 8 };
+
+static struct cds_lfht *table;
+static struct occ_setup set;
+static atomic_uint count;
+
+void occ_init(const struct occ_setup *s)
+{
+	set = *s;
+	table = lfht_new(1024);
+}
+
+struct key {
+	uint8_t mailer;
+	const struct addr *addr;
+};
+
+static int match(struct cds_lfht_node *node, const void *key)
+{
+	const struct occ_host *h = caa_container_of(node, struct occ_host, node);
+	const struct key *k = key;
+
+	return h->mailer == k->mailer && addr_eq(&h->addr, k->addr);
+}
+
+static uint64_t hash_of(uint8_t mailer, const struct addr *a)
+{
+	return hash_mix(addr_hash(a), mailer);
+}
+
+struct cds_lfht *occ_table(void)
+{
+	return table;
+}
+
+struct occ_host *occ_find(uint8_t mailer, const struct addr *a)
+{
+	struct key k = { mailer, a };
+	struct cds_lfht_node *n = lfht_find(table, hash_of(mailer, a), match, &k);
+
+	return n ? caa_container_of(n, struct occ_host, node) : NULL;
+}
+
+struct occ_host *occ_get(uint8_t mailer, const struct addr *a)
+{
+	struct occ_host *h = occ_find(mailer, a);
+	int refs;
+
+	/* An entry with refs < 0 is on its way out. */
+	if (h) {
+		refs = atomic_load(&h->refs);
+		while (refs >= 0)
+			if (atomic_compare_exchange_weak(&h->refs, &refs, refs + 1))
+				return h;
+	}
+	struct occ_host *fresh = xcalloc(1, sizeof *fresh);
+	struct key k = { mailer, &fresh->addr };
+
+	fresh->addr = *a;
+	fresh->mailer = mailer;
+	atomic_store(&fresh->refs, 1);
+	atomic_store(&fresh->limit, set.initial);
+	struct cds_lfht_node *in = lfht_add_unique(table, hash_of(mailer, a), match, &k, &fresh->node);
+	if (in == &fresh->node) {
+		atomic_fetch_add(&count, 1);
+		return fresh;
+	}
+	free(fresh);
+	return occ_get(mailer, a);
+}
+
+void occ_put(struct occ_host *h)
+{
+	atomic_fetch_sub(&h->refs, 1);
+}
+
+enum occ_state occ_take(struct occ_host *h, unsigned loop, usec_t now)
+{
+	usec_t down = atomic_load(&h->down_until);
+	unsigned limit = down ? 1 : atomic_load(&h->limit);
+	unsigned busy = atomic_load(&h->busy);
+
+	if (down && now < down)
+		return OCC_DOWN;
+	while (busy < limit) {
+		if (atomic_compare_exchange_weak(&h->busy, &busy, busy + 1)) {
+			atomic_store_explicit(&h->used, now, memory_order_relaxed);
+			return OCC_FREE;
+		}
+	}
+	atomic_fetch_or(&h->waiting, (uint64_t)1 << (loop & 63));
+	/* A slot may have been given back between the two. */
+	if (atomic_load(&h->busy) == 0 && limit > 0)
+		return occ_take(h, loop, now);
+	return OCC_FULL;
+}
+
+static void went_well(struct occ_host *h)
+{
+	unsigned limit = atomic_load(&h->limit);
+
+	if (atomic_load(&h->failures))
+		atomic_store(&h->failures, 0);
+	if (atomic_load(&h->down_until)) {
+		atomic_store(&h->down_until, 0);
+		atomic_store(&h->limit, set.initial);
+	} else if (limit < set.max) {
+		atomic_compare_exchange_strong(&h->limit, &limit, limit + 1);
+	}
+}
+
+static void went_down(struct occ_host *h, usec_t now)
+{
+	unsigned failures = atomic_fetch_add(&h->failures, 1);
+	unsigned limit = atomic_load(&h->limit);
+	unsigned factor = failures < 3 ? 1u << failures : DOWN_MAX_FACTOR;
+
+	atomic_store(&h->limit, limit > 1 ? limit / 2 : 1);
+	atomic_store(&h->down_until, now + set.down_usec * factor);
+}
+
+void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t now)
+{
+	if (!connected)
+		went_down(h, now);
+	else if (delivered || atomic_load(&h->down_until))
+		went_well(h);
+	atomic_fetch_sub(&h->busy, 1);
+}
+
+uint64_t occ_waiters(struct occ_host *h)
+{
+	return atomic_load_explicit(&h->waiting, memory_order_relaxed) ? atomic_exchange(&h->waiting, 0) : 0;
+}
+
+static void free_later(struct rcu_head *head)
+{
+	RCU_TSAN_ACQUIRE(head);
+	RCU_TSAN_GRACE();
+	free(caa_container_of(head, struct occ_host, rcu));
+}
+
+void occ_expire(usec_t now)
+{
+	struct cds_lfht_iter it;
+	struct cds_lfht_node *node;
+	bool full = atomic_load(&count) > set.max_entries;
+
+	LFHT_FOREACH(table, &it, node) {
+		struct occ_host *h = caa_container_of(node, struct occ_host, node);
+		int none = 0;
+
+		if (atomic_load(&h->busy) || (!full && now - atomic_load(&h->used) < set.keep_usec))
+			continue;
+		if (atomic_compare_exchange_strong(&h->refs, &none, -1) && lfht_remove(table, node)) {
+			atomic_fetch_sub(&count, 1);
+			rcu_later(&h->rcu, free_later);
+		}
+	}
+}

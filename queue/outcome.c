@@ -1,0 +1,285 @@
+#include "queue/outcome.h"
+
+#include "core/err.h"
+#include "core/ids.h"
+#include "core/log.h"
+#include "queue/dsn.h"
+#include "queue/qmgr_stats.h"
+#include "queue/retry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct outcome {
+	struct qloop *l;
+	struct ta *ta;
+	unsigned count, cap;
+	struct {
+		uint32_t idx;
+		uint8_t outcome;
+	} *r, few[4];
+};
+
+struct outcome *outcome_begin(struct qloop *l, struct ta *ta)
+{
+	struct outcome *o = xmalloc(sizeof *o);
+
+	o->l = l;
+	o->ta = ta;
+	o->count = 0;
+	o->cap = sizeof o->few / sizeof o->few[0];
+	o->r = o->few;
+	return o;
+}
+
+bool outcome_has(const struct outcome *o, uint32_t idx)
+{
+	/* Results come in the order of the recipients: the last one is the likely one. */
+	for (unsigned i = o->count; i-- > 0;)
+		if (o->r[i].idx == idx)
+			return true;
+	return false;
+}
+
+static void log_rcpt(struct ta *ta, const struct msg_rcpt_result *r)
+{
+	static const char *const func[] = { "q_upd_rcpt_ok", "q_upd_rcpt_later", "q_upd_rcpt_fail" };
+	struct log_line line;
+	char id[ID_TEXT_MAX], rcpt_id[ID_TEXT_MAX + 12];
+
+	log_begin(&line, LOG_LV_MAIL, LOG_SEV_NONE);
+	if (!line.on)
+		return;
+	id_text(ta->id, id);
+	snprintf(rcpt_id, sizeof rcpt_id, "%s-%06u", id, r->idx);
+	log_word(&line, "func", func[r->outcome]);
+	log_word(&line, "rcpt_id", rcpt_id);
+	log_addr(&line, "rcpt", ta->env.rcpt[r->idx].addr);
+	log_int(&line, "delay", (clock_wall() - ta->env.wall_arrival) / USEC_PER_SEC);
+	log_str(&line, "reply", r->reply);
+	log_end(&line);
+}
+
+static void grow(struct outcome *o)
+{
+	size_t bytes = (size_t)o->cap * 2 * sizeof *o->r;
+
+	if (o->r == o->few) {
+		o->r = xmalloc(bytes);
+		memcpy(o->r, o->few, sizeof o->few);
+	} else {
+		o->r = xrealloc(o->r, bytes);
+	}
+	o->cap *= 2;
+}
+
+void outcome_add(struct outcome *o, const struct msg_rcpt_result *r)
+{
+	struct rcpt *rc = &o->ta->rcpt[r->idx];
+
+	if (o->count == o->cap)
+		grow(o);
+	o->r[o->count].idx = r->idx;
+	o->r[o->count].outcome = r->outcome;
+	o->count++;
+	rc->attempts++;
+	rc->wall_last = clock_wall();
+	if (r->outcome != MSG_DONE)
+		aq_rcpt_reply(rc, r->reply, r->stage);
+	log_rcpt(o->ta, r);
+}
+
+/* n active recipients less; the last one takes the transaction along. */
+static void leave(struct qloop *l, struct ta *ta, unsigned n)
+{
+	aq_give(n);
+	if (atomic_fetch_sub(&ta->active, n) != n)
+		return;
+	if (atomic_load(&ta->open) == 0) {
+		commit_finish(l->q->committer, ta);
+		return;
+	}
+	/* The reader of due recipients may have come first and brought some back. */
+	unsigned none = 0;
+	if (atomic_compare_exchange_strong(&ta->active, &none, AQ_DYING))
+		commit_unload(l->q->committer, ta);
+}
+
+void outcome_ended(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	struct commit_rcpts *op = NULL;
+
+	for (unsigned i = 0; i < count; i++)
+		atomic_store(&ta->rcpt[idx[i]].state, RCPT_DONE);
+	/* Nothing is said of single recipients when the whole transaction ends here. */
+	if (atomic_load(&ta->open) > count) {
+		op = xcalloc(1, sizeof *op + count * sizeof op->rcpt[0]);
+		op->ta = ta;
+		op->count = count;
+		for (unsigned i = 0; i < count; i++) {
+			op->rcpt[i].idx = idx[i];
+			op->rcpt[i].done = true;
+		}
+		commit_rcpts(l->q->committer, op);
+	}
+	atomic_fetch_sub(&ta->open, count);
+	leave(l, ta, count);
+}
+
+static struct commit_rcpts *deferral(struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	size_t text = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		text += aq_rcpt_last(&ta->rcpt[idx[i]]).n;
+	struct commit_rcpts *op = xcalloc(1, sizeof *op + count * sizeof op->rcpt[0] + text);
+	char *p = (char *)&op->rcpt[count];
+	op->ta = ta;
+	op->count = count;
+	for (unsigned i = 0; i < count; i++) {
+		struct rcpt *r = &ta->rcpt[idx[i]];
+		struct span reply = aq_rcpt_last(r);
+
+		if (reply.n)
+			memcpy(p, reply.p, reply.n);
+		op->rcpt[i].idx = idx[i];
+		op->rcpt[i].deferred = (struct store_deferred){ .wall_last = r->wall_last,
+								.attempts = r->attempts,
+								.warned = r->warned,
+								.stage = r->stage,
+								.reply = span_of(p, reply.n) };
+		p += reply.n;
+	}
+	return op;
+}
+
+static void defer(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	const struct qmgr_options *o = &l->q->opt;
+	struct commit_rcpts *op = deferral(ta, idx, count);
+	usec_t now = clock_wall();
+
+	for (unsigned i = 0; i < count; i++) {
+		struct rcpt *r = &ta->rcpt[idx[i]];
+		uint32_t spread = (uint32_t)hash_mix(ta->id, idx[i] + ((uint64_t)r->attempts << 32));
+
+		atomic_store(&r->state, RCPT_DEFERRED);
+		op->rcpt[i].deferred.wall_next =
+			now + retry_delay(o->retry_min_delay, o->retry_max_delay, r->attempts, spread);
+	}
+	stats_add(QMGR_STAT_DEFERRED, count);
+	commit_rcpts(l->q->committer, op);
+	leave(l, ta, count);
+}
+
+void outcome_spill(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, usec_t wall_next)
+{
+	struct commit_rcpts *op = deferral(ta, idx, count);
+
+	for (unsigned i = 0; i < count; i++) {
+		atomic_store(&ta->rcpt[idx[i]].state, RCPT_DEFERRED);
+		op->rcpt[i].deferred.wall_next = wall_next;
+	}
+	stats_add(QMGR_STAT_SPILLED, count);
+	commit_rcpts(l->q->committer, op);
+	leave(l, ta, count);
+}
+
+void outcome_no_dsn(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	defer(l, ta, idx, count);
+}
+
+/* Those that wait too long have failed; those that wait long get a warning. */
+static unsigned expire(struct outcome *o)
+{
+	const struct qmgr_options *opt = &o->l->q->opt;
+	usec_t age = clock_wall() - o->ta->env.wall_arrival;
+	unsigned warn = 0;
+
+	for (unsigned i = 0; i < o->count; i++) {
+		struct rcpt *r = &o->ta->rcpt[o->r[i].idx];
+
+		if (o->r[i].outcome != MSG_LATER)
+			continue;
+		if (age >= opt->queue_return_timeout)
+			o->r[i].outcome = MSG_FAILED;
+		else if (age >= opt->queue_delay_timeout && !r->warned)
+			warn++;
+	}
+	return warn;
+}
+
+/* Those of one outcome; returns how many. */
+static unsigned select_outcome(const struct outcome *o, uint8_t outcome, uint32_t *idx)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < o->count; i++)
+		if (o->r[i].outcome == outcome)
+			idx[n++] = o->r[i].idx;
+	return n;
+}
+
+static void warn_delayed(struct outcome *o, const uint32_t *later, unsigned n)
+{
+	struct ta *ta = o->ta;
+	uint32_t *idx = xmalloc(n * sizeof *idx);
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (!ta->rcpt[later[i]].warned) {
+			ta->rcpt[later[i]].warned = 1;
+			idx[k++] = later[i];
+		}
+	dsn_delayed(o->l, ta, idx, k);
+	free(idx);
+}
+
+void outcome_end(struct outcome *o)
+{
+	uint32_t few[4];
+	uint32_t *idx = o->count <= 4 ? few : xmalloc(o->count * sizeof *idx);
+	unsigned warn = expire(o), n;
+	struct qloop *l = o->l;
+	struct ta *ta = o->ta;
+	/* The transaction may be gone after any of these but the last. */
+	unsigned failed = select_outcome(o, MSG_FAILED, idx);
+
+	if (failed) {
+		for (unsigned i = 0; i < failed; i++)
+			atomic_store(&ta->rcpt[idx[i]].state, RCPT_FAILED);
+		stats_add(QMGR_STAT_BOUNCED, failed);
+		/* Takes them over: they stay active until the DSN is durable. */
+		dsn_failed(l, ta, idx, failed);
+	}
+	n = select_outcome(o, MSG_LATER, idx);
+	unsigned done_after = o->count - failed - n;
+	if (n) {
+		if (warn)
+			warn_delayed(o, idx, n);
+		defer(l, ta, idx, n);
+	}
+	if (done_after) {
+		n = select_outcome(o, MSG_DONE, idx);
+		stats_add(QMGR_STAT_DELIVERED, n);
+		outcome_ended(l, ta, idx, n);
+	}
+	if (idx != few)
+		free(idx);
+	if (o->r != o->few)
+		free(o->r);
+	free(o);
+}
+
+void outcome_same(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, const struct msg_rcpt_result *r)
+{
+	struct outcome *o = outcome_begin(l, ta);
+	struct msg_rcpt_result one = *r;
+
+	for (unsigned i = 0; i < count; i++) {
+		one.idx = idx[i];
+		outcome_add(o, &one);
+	}
+	outcome_end(o);
+}

@@ -1,0 +1,28 @@
+/*
+ * queue/sched.h - one per loop: destinations with their queues, attempts that go on, what starts next.
+ *
+ * Destination: the recipients with equal route bytes. Its queue is first in, first out by transaction.
+ * Packing:     an idle session is used before a new one is opened; a new one is opened when none is there, or
+ *              when the head of the queue has waited for CONN_WAIT_USEC.
+ * Owner:       the loop. Limits: AQ counts the recipients, OCC the attempts per address.
+ */
+#ifndef QUEUE_SCHED_H
+#define QUEUE_SCHED_H
+#include "core/route.h"
+#include "queue/qmgr.h"
+
+/* Once for the process: hears of smtpc. */
+void sched_init(struct qmgr *q);
+/* Per loop. */
+int sched_new(struct qloop *l);
+
+/* Queue these recipients of ta (RCPT_ACTIVE, counted in ta->active and AQ) on a route (encoded). idx is copied. */
+void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, struct span route);
+
+/* Numbers for status: any thread, approximate. */
+struct sched_numbers {
+	unsigned destinations, queued, attempts;
+};
+void sched_numbers(const struct qloop *l, struct sched_numbers *out);
+
+#endif
