@@ -133,7 +133,10 @@ usec_t timer_next(const struct timer_wheel *w)
 		unsigned s = (unsigned)(w->tick >> (BITS * l)) & MASK;
 		uint64_t rest = w->used[l] >> s;
 
-		/* On upper levels the current slot was cascaded; later ones begin at their block. */
+		/* On upper levels the current slot was cascaded: what is in it comes a turn of the wheel later.
+		 * Later ones begin at their block. */
+		if (l)
+			rest &= ~(uint64_t)1;
 		if (rest) {
 			uint64_t block = (w->tick >> (BITS * l)) + (uint64_t)__builtin_ctzll(rest);
 			uint64_t tick = block << (BITS * l);
