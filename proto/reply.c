@@ -77,7 +77,7 @@ static void keep_line(struct reply *r)
 	}
 	size_t at = r->text_n;
 	add_text(r, s);
-	if (s.n > 3 && s.p[3] == '-')
+	if (r->code && s.n > 3 && s.p[3] == '-')
 		r->text[at + 3] = ' ';
 	while (r->text_n > at && r->text[r->text_n - 1] == ' ')
 		r->text_n--;
