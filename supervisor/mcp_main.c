@@ -53,7 +53,7 @@ static void usage(FILE *out)
 
 static void version(unsigned detail)
 {
-	printf("mcp (smX) %s\n", SMX_VERSION);
+	printf("mcp: smX %s\n", SMX_VERSION);
 	if (detail < 2)
 		return;
 	printf("configuration %s\nspool %s\nlogs %s\nprograms %s\n", SMX_CONFDIR, SMX_SPOOLDIR,

@@ -41,7 +41,7 @@ int main(int argc, char **argv)
 		case 'h':
 			return usage(stdout, EX_OK);
 		case 'V':
-			printf("runas (smX) %s\n", SMX_VERSION);
+			printf("runas: smX %s\n", SMX_VERSION);
 			return EX_OK;
 		default:
 			return usage(stderr, EX_USAGE);

@@ -142,7 +142,7 @@ def smxcheck_usage():
     check(run(BIN + '/smxcheck', '-h').returncode == 0, '-h')
     check(run(BIN + '/smxcheck', '-P', 'x').returncode == 64, 'with words')
     r = run(BIN + '/smxcheck', '-V')
-    check(r.returncode == 0 and r.stdout.startswith('smxcheck (smX)'), '-V')
+    check(r.returncode == 0 and r.stdout.startswith('smxcheck: smX'), '-V')
 
 
 def smx(g, *args):
@@ -203,7 +203,7 @@ def smx_start_fails():
         check(r.returncode == 69 and 'in use' in r.stdout and 'did not start' in r.stdout, r.stdout)
         r = smx(g, 'whatever')
         check(r.returncode == 64 and 'Usage' in r.stdout, 'usage')
-        check(smx(g, '-h').returncode == 0 and smx(g, '-V').stdout.startswith('smx (smX)'), '-h, -V')
+        check(smx(g, '-h').returncode == 0 and smx(g, '-V').stdout.startswith('smx: smX'), '-h, -V')
     finally:
         g.clean(False)
 
@@ -211,7 +211,7 @@ def smx_start_fails():
 @case
 def runas_programs():
     check(run(BIN + '/runas', '-h').returncode == 0, '-h')
-    check(run(BIN + '/runas', '-V').stdout.startswith('runas (smX)'), '-V')
+    check(run(BIN + '/runas', '-V').stdout.startswith('runas: smX'), '-V')
     check(run(BIN + '/runas', 'nobody').returncode == 64, 'usage')
     check(run(BIN + '/runas', 'nosuchuser', 'id').returncode == 67, 'no such user')
     me = run('id', '-u', **demote()).stdout.strip()
