@@ -15,7 +15,7 @@ struct keeper {
 	pthread_t thread;
 	pthread_mutex_t lock;           /* wake, hurry; never held over I/O */
 	pthread_cond_t cond;
-	bool stop;
+	atomic_bool stop;
 	usec_t wall_low;                /* lowest time deferred since the last walk, 0: none */
 	usec_t hurry;
 	usec_t cursor;                  /* all before it is in AQ or gone */

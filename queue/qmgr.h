@@ -46,6 +46,7 @@ struct qmgr {
 	_Atomic uint64_t next_id;       /* counter of S ids */
 	_Atomic uint64_t reserved_id;   /* below this: reserved on disk */
 	atomic_bool stopping;
+	void (*reload)(struct qmgr *q, struct buf *report);     /* loop 0 */
 };
 
 /* Runs fn(arg) in that loop: now when it is the caller's, else by mail. */

@@ -1,0 +1,106 @@
+#include "core/process.h"
+
+#include "core/err.h"
+#include "core/log.h"
+
+#include <pwd.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static void raise_fds(uint32_t want)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl))
+		return;
+	rl.rlim_cur = want && want < rl.rlim_max ? want : rl.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &rl);
+}
+
+static void open_log(const char *name, const struct conf_common *c)
+{
+	struct log_setup s = { .level = c->log_level, .json = c->log_format == CONF_LOG_JSON };
+
+	if (c->log_facility) {
+		s.syslog_ident = c->log_ident ? c->log_ident : name;
+		s.syslog_facility = (int)c->log_facility;
+		s.syslog_options = (int)c->log_options;
+	}
+	log_open(&s);
+}
+
+static void allow_accounts(void)
+{
+	static const char *const names[] = { SMX_SMTPS_USER, SMX_QMGR_USER, SMX_SMTPC_USER, SMX_SMAR_USER,
+					     SMX_OTHER_USER };
+
+	for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+		struct passwd *pw = getpwnam(names[i]);
+
+		if (pw)
+			link_allow_uid(pw->pw_uid);
+	}
+}
+
+static void signal_set(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGUSR1);
+	sigaddset(set, SIGUSR2);
+}
+
+void process_begin(const char *name, const struct conf_common *common, uint32_t max_fds)
+{
+	sigset_t set;
+
+	signal_set(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	raise_fds(max_fds);
+	open_log(name, common);
+	allow_accounts();
+}
+
+void process_hello(struct link_hello *me, const char *component, uint32_t id, uint32_t workers)
+{
+	*me = (struct link_hello){ .id = id, .workers = workers, .pid = (uint64_t)getpid() };
+	span_cstr(span_str(component), me->component, sizeof me->component);
+	if (getrandom(&me->instance, sizeof me->instance, 0) != sizeof me->instance)
+		fatal(EX_OSERR, "cannot get random numbers: %s", strerror(errno));
+}
+
+static void on_signal(struct loop_io *io, uint32_t events)
+{
+	struct process_signals *s = (struct process_signals *)((char *)io - offsetof(struct process_signals, io));
+	struct signalfd_siginfo si;
+
+	(void)events;
+	while (read(io->fd, &si, sizeof si) == sizeof si) {
+		if (si.ssi_signo == SIGUSR1)
+			s->reload(s->ctx);
+		else if (si.ssi_signo == SIGUSR2)
+			log_rewind();
+		else
+			s->terminate(s->ctx);
+	}
+}
+
+void process_signals(struct process_signals *s, struct loop *l)
+{
+	sigset_t set;
+
+	signal_set(&set);
+	int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	s->loop = l;
+	s->io.fn = on_signal;
+	if (fd < 0 || loop_io_add(l, &s->io, fd, EPOLLIN))
+		fatal(EX_OSERR, "cannot watch signals: %s", strerror(errno));
+}

@@ -1,0 +1,292 @@
+/*
+ * queue/qmgr_main.c - qmgr, the queue manager: start, signals, end. See qmgr(8).
+ *
+ * Threads: loop 0 in the main thread (also listeners, control socket, signals), loops 1 to N - 1, the
+ *          committer, the keeper, and what RocksDB, liburcu and the log start for themselves.
+ */
+#include "core/cdb_write.h"
+#include "core/err.h"
+#include "core/log.h"
+#include "core/process.h"
+#include "core/thread.h"
+#include "queue/agents.h"
+#include "queue/feedback.h"
+#include "queue/icc.h"
+#include "queue/intake.h"
+#include "queue/keeper.h"
+#include "queue/outcome.h"
+#include "queue/qadmin.h"
+#include "queue/qids.h"
+#include "queue/qmgr_stats.h"
+#include "queue/recover.h"
+#include "queue/routes.h"
+#include "queue/sched.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+static struct qmgr qm;
+static struct process_signals signals;
+static struct recovered found;
+
+static void open_store(void)
+{
+	const struct qmgr_options *o = &qm.opt;
+	char why[300] = "";
+	bool created;
+	int error;
+
+	qm.store_setup = (struct store_setup){ .dir = o->defedb_base_directory,
+					       .log_dir = o->defedb_log_directory,
+					       .cache_bytes = o->defedb_cache_size,
+					       .page_bytes = o->defedb_page_size,
+					       .log_bytes = o->ibdb_size,
+					       .keep_logs = !(o->defedb_flags & QMGR_DEFEDB_F_REMOVE_UNUSED_LOGFILES) };
+	qm.store = store_open(&qm.store_setup, &error, why, sizeof why, &created);
+	if (!qm.store)
+		fatal(error == -EBUSY ? EX_TEMPFAIL : EX_CONFIG, "database in %s: %s", o->defedb_base_directory, why);
+	if (created && recover_check_new(qm.global.cdb_base_directory) == -EEXIST)
+		log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "qmgr",
+			  "stat=database in %s was missing; the queue is made again from the content database",
+			  o->defedb_base_directory);
+	error = recover(&qm, &found, why, sizeof why);
+	if (error)
+		fatal(EX_CONFIG, "database in %s: %s (%s)", o->defedb_base_directory, why, strerror(-error));
+	if (qids_start(&qm, found.largest_counter))
+		fatal(EX_IOERR, "database in %s: %s", o->defedb_base_directory, store_error());
+}
+
+static void own_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t end, bool sealed);
+
+struct own_call {
+	struct commit_call call;
+	uint64_t seg, gen, end;
+	bool sealed;
+};
+
+static void own_segment_call(struct commit_call *call)
+{
+	struct own_call *c = caa_container_of(call, struct own_call, call);
+	int error;
+	struct segments *t = committer_segments(call->committer);
+	struct segment *g = segments_get(t, c->seg, c->gen, &error);
+
+	if (g) {
+		segment_owner(g, qm.hello.instance);
+		if (c->sealed)
+			segment_seal(t, g, c->end);
+	}
+	free(c);
+}
+
+static void own_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t end, bool sealed)
+{
+	struct own_call *c = xcalloc(1, sizeof *c);
+
+	(void)ctx;
+	*c = (struct own_call){ .call.fn = own_segment_call, .seg = seg, .gen = gen, .end = end, .sealed = sealed };
+	commit_call(qm.committer, &c->call, false);
+}
+
+static bool recycle(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance)
+{
+	if (instance != qm.hello.instance)
+		return intake_recycle(ctx, seg, gen, instance);
+	cdb_segment_free(qm.writer, seg, gen);
+	return true;
+}
+
+static void start_committer(void)
+{
+	struct committer_setup s = { .store = qm.store,
+				     .reopen = qm.store_setup,
+				     .segments = qm.segments,
+				     .base = qm.global.cdb_base_directory,
+				     .max_delay_usec = qm.opt.ibdb_max_commit_delay,
+				     .hold_usec = qm.opt.commit_hold,
+				     .max_batch = qm.opt.ibdb_max_open_tas,
+				     .deferred = keeper_deferred,
+				     .recycle = recycle,
+				     .ctx = &qm };
+	struct passwd *pw = getpwnam(SMX_SMTPC_USER);
+	struct cdb_writer_setup w = { .base = qm.global.cdb_base_directory,
+				      .gid = pw && geteuid() != pw->pw_uid ? pw->pw_gid : (gid_t)-1,
+				      .notify = qm.loop[0].loop,
+				      .segment = own_segment,
+				      .ctx = &qm };
+	int error = 0;
+
+	qm.committer = committer_start(&s);
+	qm.writer = cdb_writer_new(&w, &error);
+	if (!qm.writer)
+		fatal(EX_CANTCREAT, "content database in '%s': %s", w.base, strerror(-error));
+}
+
+static void make_loops(void)
+{
+	unsigned n = qm.opt.max_threads ? qm.opt.max_threads : thread_cpu_count();
+
+	qm.loop_count = n > QMGR_LOOPS_MAX ? QMGR_LOOPS_MAX : n;
+	process_hello(&qm.hello, "qmgr", 0, qm.loop_count);
+	for (unsigned i = 0; i < qm.loop_count; i++) {
+		struct qloop *l = &qm.loop[i];
+
+		l->n = i;
+		l->q = &qm;
+		l->loop = loop_new();
+		if (!l->loop || sched_new(l) || routes_new(l))
+			fatal(EX_OSERR, "cannot make event loop %u", i);
+	}
+	sched_init(&qm);
+}
+
+static void loop_main(void *arg)
+{
+	struct qloop *l = arg;
+
+	stats_thread();
+	loop_run(l->loop);
+}
+
+/* What recovery found goes on its way, in loop 0. */
+static void queue_found(void)
+{
+	struct qloop *l = &qm.loop[0];
+
+	for (unsigned i = 0; i < found.ta_count; i++) {
+		struct ta *ta = found.ta[i];
+		uint32_t *idx = xmalloc((ta->env.rcpt_count + 1) * sizeof *idx);
+		unsigned n = 0;
+
+		for (uint32_t k = 0; k < ta->env.rcpt_count; k++)
+			if (atomic_load(&ta->rcpt[k].state) == RCPT_ACTIVE)
+				idx[n++] = k;
+		if (n == 0)
+			commit_finish(qm.committer, ta);
+		else if (aq_count() > aq_max())
+			outcome_spill(l, ta, idx, n, clock_wall());
+		else
+			routes_queue(l, ta, idx, n, true);
+		free(idx);
+	}
+	free(found.ta);
+	found.ta = NULL;
+}
+
+static void terminate(void *ctx)
+{
+	(void)ctx;
+	atomic_store(&qm.stopping, true);
+	loop_stop(qm.loop[0].loop);
+}
+
+static void reload(struct qmgr *q, struct buf *report)
+{
+	struct conf_global g;
+	struct qmgr_options fresh;
+	struct conf *own = NULL;
+	int rc = conf_reload(&qmgr_options_component, &q->run, &q->opt, &fresh, &q->global, &g, &own);
+
+	if (rc) {
+		conf_print_report(own, stderr);
+		if (report)
+			buf_add_span(report, SPAN("configuration has errors, nothing changed; see the log\n"));
+		conf_free(own);
+		return;
+	}
+	/* Numbers only: the strings of RESTART options stay those of the first reading. */
+	log_set_level(fresh.common.log_level);
+	q->opt.retry_min_delay = fresh.retry_min_delay;
+	q->opt.retry_max_delay = fresh.retry_max_delay;
+	q->opt.queue_return_timeout = fresh.queue_return_timeout;
+	q->opt.queue_delay_timeout = fresh.queue_delay_timeout;
+	conf_free(own);
+	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr", "stat=reloaded");
+	if (report)
+		buf_add_span(report, SPAN("reloaded\n"));
+}
+
+static void reload_signal(void *ctx)
+{
+	(void)ctx;
+	reload(&qm, NULL);
+}
+
+static void listen_all(void)
+{
+	int rc;
+
+	if ((rc = intake_listen(&qm, qm.global.smtps_socket)))
+		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.global.smtps_socket, strerror(-rc));
+	if ((rc = agents_listen(&qm, qm.global.smtpc_socket)))
+		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.global.smtpc_socket, strerror(-rc));
+	if ((rc = qadmin_listen(&qm)))
+		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.opt.control_socket, strerror(-rc));
+}
+
+static void tables(void)
+{
+	struct occ_setup occ = { .max_entries = qm.opt.occ_max_entries,
+				 .initial = qm.opt.smtpc_initial_connections,
+				 .max = qm.opt.smtpc_max_connections,
+				 .keep_usec = 3600 * (usec_t)USEC_PER_SEC,
+				 .down_usec = qm.opt.retry_min_delay / 2 < 60 * (usec_t)USEC_PER_SEC ?
+						      qm.opt.retry_min_delay / 2 :
+						      60 * (usec_t)USEC_PER_SEC };
+	struct icc_setup icc = { .max_entries = qm.opt.smtps_connection_control_cache_size,
+				 .buckets = qm.opt.connection_control_hash_table_size,
+				 .max_open = qm.opt.smtps_max_connections,
+				 .max_rate = qm.opt.smtps_max_connection_rate };
+
+	aq_init(qm.opt.aq_max_entries);
+	occ_init(&occ);
+	icc_init(&icc);
+}
+
+static void stop_all(struct keeper *k)
+{
+	keeper_stop(k);
+	for (unsigned i = 1; i < qm.loop_count; i++) {
+		loop_stop(qm.loop[i].loop);
+		thread_join(qm.loop[i].thread);
+	}
+	committer_stop(qm.committer);
+	rcu_offline();
+	cdb_writer_free(qm.writer);
+	store_close(qm.store);
+	rcu_online();
+	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr", "stat=stopped");
+	log_close();
+}
+
+int main(int argc, char **argv)
+{
+	conf_main(&qmgr_options_component, argc, argv, &qm.opt, &qm.global, &qm.run);
+	process_begin("qmgr", &qm.opt.common, qm.opt.max_fds);
+	thread_main_register();
+	qmgr_stats_define();
+	stats_thread();
+	qm.reload = reload;
+	tables();
+	open_store();
+	make_loops();
+	start_committer();
+	for (unsigned i = 1; i < qm.loop_count; i++)
+		if (thread_start(&qm.loop[i].thread, "qmgr", THREAD_ANY_CPU, loop_main, &qm.loop[i]))
+			fatal(EX_OSERR, "cannot start a thread");
+	queue_found();
+	struct keeper *keeper = keeper_start(&qm);
+	listen_all();
+	feedback_start(&qm);
+	signals = (struct process_signals){ .terminate = terminate, .reload = reload_signal };
+	process_signals(&signals, qm.loop[0].loop);
+	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr",
+		  "stat=started, version=%s, transactions=%u, recipients=%u, deferred=%u, replayed=%u, damaged=%u",
+		  SMX_VERSION, found.transactions, found.recipients, found.deferred, found.replayed, found.damaged);
+	loop_run(qm.loop[0].loop);
+	stop_all(keeper);
+	return 0;
+}
