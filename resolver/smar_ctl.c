@@ -9,13 +9,14 @@ struct waiter {
 	struct ctl_request *request;
 	uint64_t number; /* of the reload */
 	bool answered;
+	unsigned error_count;
+	struct buf text;
 };
 
 struct smar_ctl {
 	struct ctl_server *server;
 	struct reload *reload;
 	struct waiter *waiters;
-	const struct reload_result *result; /* while waiters are resumed */
 };
 
 static enum ctl_step begin_wait(struct smar_ctl *c, struct ctl_request *rq)
@@ -40,22 +41,22 @@ static enum ctl_step begin_wait(struct smar_ctl *c, struct ctl_request *rq)
 static enum ctl_step run_reload(struct ctl_request *rq)
 {
 	struct smar_ctl *c = rq->ctx;
-	const struct reload_result *res = c->result;
+	struct waiter *w = rq->state;
 
-	if (!rq->state) {
+	if (!w) {
 		if (c->reload)
 			return begin_wait(c, rq);
 		(void)buf_printf(rq->out, "error: smar is starting\n");
 		return CTL_DONE;
 	}
-	if (!res)
+	if (!w->answered)
 		return CTL_WAIT;
 	/* Without memory the peer gets a shorter answer. */
-	(void)buf_add_span(rq->out, res->text);
-	if (res->error_count)
+	(void)buf_add_span(rq->out, buf_span(&w->text));
+	if (w->error_count)
 		(void)buf_printf(rq->out,
-				 "error: %u errors, the old maps stay where new ones are wrong\n",
-				 res->error_count);
+				 "errors: %u, the old maps stay where new ones are wrong\n",
+				 w->error_count);
 	else
 		(void)buf_printf(rq->out, "ok\n");
 	return CTL_DONE;
@@ -71,6 +72,7 @@ static void end_reload(struct ctl_request *rq)
 	*w->prev = w->next;
 	if (w->next)
 		w->next->prev = w->prev;
+	buf_release(&w->text);
 	free(w);
 }
 
@@ -98,26 +100,17 @@ void smar_ctl_set_reload(struct smar_ctl *c, struct reload *r)
 	c->reload = r;
 }
 
-static struct waiter *next_waiter(struct smar_ctl *c, uint64_t number)
-{
-	for (struct waiter *w = c->waiters; w; w = w->next)
-		if (!w->answered && w->number <= number)
-			return w;
-	return NULL;
-}
-
 void smar_ctl_reloaded(struct smar_ctl *c, const struct reload_result *result)
 {
-	struct waiter *w;
-
-	c->result = result;
-	/* Resuming ends the request and frees its waiter, perhaps others too: begin anew each time.
-	 */
-	while ((w = next_waiter(c, result->number))) {
+	for (struct waiter *w = c->waiters; w; w = w->next) {
+		if (w->answered || w->number > result->number)
+			continue;
 		w->answered = true;
+		w->error_count = result->error_count;
+		(void)buf_add_span(&w->text, result->text);
+		/* Runs the verb in a later turn. */
 		ctl_resume(w->request);
 	}
-	c->result = NULL;
 }
 
 void smar_ctl_free(struct smar_ctl *own)

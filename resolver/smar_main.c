@@ -84,7 +84,7 @@ static void load_maps(void)
 
 	if (!set) {
 		fwrite(r.text.p, 1, buf_len(&r.text), stderr);
-		fatal(EX_CONFIG, "%u errors in the maps", r.error_count);
+		fatal(EX_CONFIG, "the maps have errors: %u", r.error_count);
 	}
 	report_log(&r, "start");
 	report_free(&r);
