@@ -1,0 +1,73 @@
+/*
+ * proto/smtps_ta.h - one mail transaction: what MAIL, RCPT and the content have said so far.
+ *
+ * Owner:  the session's loop. After the final dot it belongs to the commit that waits for qmgr.
+ * Memory: an arena that holds the struct itself and all in it.
+ */
+#ifndef PROTO_SMTPS_TA_H
+#define PROTO_SMTPS_TA_H
+#include "core/arena.h"
+#include "core/envelope.h"
+#include "proto/dots.h"
+#include "proto/smtps_content.h"
+#include "proto/smtps_session.h"
+
+struct smtps_sending;
+
+struct smtps_rcpt {
+	struct smtps_rcpt *next;
+	struct span addr, orcpt;
+	uint32_t idx;
+	uint32_t route;                 /* index, or ENV_NO_ROUTE */
+	uint8_t notify;
+	bool discard;
+	bool postmaster;                /* came without a domain: accepted always */
+};
+
+struct smtps_route {
+	struct smtps_route *next;
+	struct span bytes;
+	uint64_t hash;
+};
+
+/* The content on its way in. */
+struct smtps_body {
+	struct dots dots;
+	struct smtps_content content;
+	uint32_t received_bytes;
+	uint8_t error;                  /* enum smtps_reply, 0: none so far; then nothing is kept any more */
+};
+
+struct smtps_ta {
+	struct arena *arena;
+	struct smtps_host *host;
+	uint64_t id;
+	struct span sender, envid;
+	uint64_t size;                  /* SIZE= */
+	uint8_t body, ret;              /* enum env_body, enum env_ret */
+	bool smtputf8;
+	bool refused;                   /* MAIL was not accepted; goes when nothing waits any more */
+	bool discard;
+	struct span later;              /* error of the check at MAIL that RCPT gets; empty: none */
+	struct smtps_rcpt *rcpt, **rcpt_end;
+	struct smtps_route *route, **route_end;
+	uint32_t rcpt_count, route_count, kept_count;   /* kept: not discarded */
+	uint32_t pending;               /* RCPT that wait for smar */
+	uint32_t bad, invalid, nops;
+	struct smtps_body *content;     /* NULL: DATA or BDAT has not come */
+	struct smtps_sending *sending;  /* NULL: not committed */
+};
+
+/* A new one with a new id; NULL: no memory or no id. */
+struct smtps_ta *smtps_ta_new(struct smtps_host *h);
+void smtps_ta_free(struct smtps_ta *ta);
+/* The session's transaction ends: it is freed, or left to its commit. */
+void smtps_ta_leave(struct smtps_session *s);
+
+/* An accepted recipient, in the arena of ta; route: encoded, in the arena too, empty: none. */
+void smtps_ta_add_rcpt(struct smtps_ta *ta, struct smtps_rcpt *r, struct span route);
+
+/* The envelope as it is sent and stored. 0, -ENOMEM, -EMSGSIZE. */
+int smtps_ta_envelope(const struct smtps_ta *ta, const struct addr *client, struct buf *out);
+
+#endif
