@@ -8,14 +8,15 @@
 int addr_parse(struct span text, struct addr *out)
 {
 	char t[ADDR_TEXT_MAX];
+	bool tagged = span_casestartswith(text, SPAN("IPv6:"));
 
-	if (span_casestartswith(text, SPAN("IPv6:")))
+	if (tagged)
 		text = span_from(text, 5);
 	if (!text.n || text.n >= sizeof t || memchr(text.p, 0, text.n))
 		return -EINVAL;
 	span_cstr(text, t, sizeof t);
 	struct addr a = { 0 };
-	if (inet_pton(AF_INET, t, a.ip) == 1)
+	if (!tagged && inet_pton(AF_INET, t, a.ip) == 1)
 		a.family = ADDR_IPV4;
 	else if (inet_pton(AF_INET6, t, a.ip) == 1)
 		a.family = ADDR_IPV6;

@@ -43,6 +43,19 @@ int sock_connect_unix(const char *path)
 	return fd;
 }
 
+/* A socket that nobody listens on any more; anything else at path is not ours to remove. */
+static bool is_dead_socket(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) || !S_ISSOCK(st.st_mode))
+		return false;
+	int fd = sock_connect_unix(path);
+	if (fd >= 0)
+		close(fd);
+	return fd == -ECONNREFUSED;
+}
+
 int sock_listen_unix(const char *path, mode_t mode)
 {
 	struct sockaddr_un un;
@@ -56,14 +69,11 @@ int sock_listen_unix(const char *path, mode_t mode)
 	if (bind(fd, (struct sockaddr *)&un, sizeof un)) {
 		if (errno != EADDRINUSE)
 			return fail_close(fd);
-		int live = sock_connect_unix(path);
-		if (live >= 0 || live == -EAGAIN) {
-			if (live >= 0)
-				close(live);
+		if (!is_dead_socket(path)) {
 			close(fd);
 			return -EADDRINUSE;
 		}
-		if (live != -ECONNREFUSED || unlink(path) || bind(fd, (struct sockaddr *)&un, sizeof un))
+		if (unlink(path) || bind(fd, (struct sockaddr *)&un, sizeof un))
 			return fail_close(fd);
 	}
 	if (chmod(path, mode) || listen(fd, 1024))

@@ -109,14 +109,14 @@ unsigned timer_run(struct timer_wheel *w, usec_t now)
 
 	while (w->tick <= end && w->count) {
 		unsigned s = (unsigned)w->tick & MASK;
-		uint64_t rest = w->used[0] >> s;
 
-		if (rest & 1) {
+		if (w->used[0] >> s & 1) {
 			n += fire(w, s);
 			continue;
 		}
-		uint64_t step = rest ? (uint64_t)__builtin_ctzll(rest) : (uint64_t)(MASK - s) + 1;
-		advance(w, w->tick + step > end + 1 ? end + 1 : w->tick + step);
+		/* All slots in between are empty, so that a long sleep costs no more than a short one. */
+		uint64_t to = (uint64_t)timer_next(w) / USEC_PER_MSEC;
+		advance(w, to > end ? end + 1 : to);
 	}
 	if (!w->count && w->tick <= end) {
 		w->tick = end + 1;
