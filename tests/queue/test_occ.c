@@ -1,0 +1,102 @@
+#include "queue/occ.h"
+
+#include "core/route.h"
+#include "core/thread.h"
+#include "tests/tap.h"
+
+static const usec_t S = USEC_PER_SEC;
+
+static struct occ_host *host(uint8_t last)
+{
+	struct addr a = { .family = ADDR_IPV4, .port = 25, .ip = { 192, 0, 2, last } };
+
+	return occ_get(ROUTE_ESMTP, &a);
+}
+
+static unsigned take_all(struct occ_host *h, usec_t now)
+{
+	unsigned n = 0;
+
+	while (n < 1000 && occ_take(h, 0, now) == OCC_FREE)
+		n++;
+	return n;
+}
+
+static void slow_start(void)
+{
+	struct occ_host *h = host(1);
+	usec_t now = 100 * S;
+
+	is_int(take_all(h, now), 4, "at first as many as initial_connections");
+	is_int(occ_take(h, 3, now), OCC_FULL, "then full");
+	is_int((int64_t)occ_waiters(h) & 8, 8, "who found it full is to be woken");
+	is_int((int64_t)occ_waiters(h), 0, "once");
+	occ_give(h, true, true, now);
+	is_int(take_all(h, now), 2, "a success gives the slot back and one more");
+	for (int i = 0; i < 5; i++)
+		occ_give(h, true, false, now);
+	is_int(take_all(h, now), 5, "an attempt without a delivery does not widen the window");
+	for (int round = 0; round < 10; round++) {
+		occ_give(h, true, true, now);
+		take_all(h, now);
+	}
+	is_int(atomic_load(&h->busy), 8, "never more than max_connections");
+	for (int i = 0; i < 8; i++)
+		occ_give(h, true, true, now);
+	occ_put(h);
+}
+
+static void down(void)
+{
+	struct occ_host *h = host(2);
+	usec_t now = 200 * S;
+
+	is_int(occ_take(h, 0, now), OCC_FREE, "first attempt");
+	occ_give(h, false, false, now);
+	is_int(occ_take(h, 0, now + S), OCC_DOWN, "no connection: down for a while");
+	is_int(occ_take(h, 0, now + 11 * S), OCC_FREE, "then probed");
+	is_int(occ_take(h, 0, now + 11 * S), OCC_FULL, "by one attempt only");
+	occ_give(h, false, false, now + 11 * S);
+	is_int(occ_take(h, 0, now + 22 * S), OCC_DOWN, "failed again: down for longer");
+	is_int(occ_take(h, 0, now + 32 * S), OCC_FREE, "probed again");
+	occ_give(h, true, false, now + 32 * S);
+	is_int(take_all(h, now + 32 * S), 4, "it is back: slow start from the beginning");
+	for (int i = 0; i < 4; i++)
+		occ_give(h, true, false, now + 32 * S);
+	occ_put(h);
+}
+
+static void table(void)
+{
+	struct occ_host *a = host(3), *b = host(3);
+	struct addr addr = a->addr;
+
+	ok(a == b, "one entry per mailer and address");
+	addr.port = 26;
+	struct occ_host *c = occ_get(ROUTE_ESMTP, &addr);
+	ok(a != c, "another port is another host");
+	struct occ_host *d = occ_get(ROUTE_LMTP, &a->addr);
+	ok(a != d, "another mailer too");
+	occ_put(b);
+	occ_put(c);
+	occ_put(d);
+	addr = a->addr;
+	occ_expire(clock_now() + 10000 * S);
+	ok(occ_find(ROUTE_ESMTP, &addr) == a, "an entry that is held is not expired");
+	occ_put(a);
+	occ_expire(clock_now() + 10000 * S);
+	ok(occ_find(ROUTE_ESMTP, &addr) == NULL, "one that nobody holds is, after octo");
+}
+
+int main(void)
+{
+	struct occ_setup s = { .max_entries = 100, .initial = 4, .max = 8, .keep_usec = 3600 * S, .down_usec = 10 * S };
+
+	thread_main_register();
+	occ_init(&s);
+	slow_start();
+	down();
+	table();
+	rcu_barrier();
+	return plan_done();
+}

@@ -1,0 +1,125 @@
+#include "queue/store.h"
+
+#include "tests/tap.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <sys/stat.h>
+
+static char dir[300], log_dir[300];
+static struct store_setup setup;
+
+static struct store *open_it(bool *created)
+{
+	char why[300] = "";
+	int error;
+	struct store *s = store_open(&setup, &error, why, sizeof why, created);
+
+	if (!s)
+		diag("open: %d %s", error, why);
+	return s;
+}
+
+static void keys(void)
+{
+	struct store_key a = store_key_rcpt(5, 7), b = store_key_ta(6), due = store_key_due(1000, 5, 7);
+	uint64_t ta;
+	uint32_t idx;
+	bool is_rcpt;
+	usec_t wall;
+
+	ok(store_key_parse(store_key_span(&a), &ta, &idx, &is_rcpt) && ta == 5 && idx == 7 && is_rcpt, "recipient key");
+	ok(store_key_parse(store_key_span(&b), &ta, &idx, &is_rcpt) && ta == 6 && !is_rcpt, "transaction key");
+	ok(memcmp(a.b, b.b, 8) < 0, "recipients sort behind their transaction, before the next");
+	ok(store_key_due_parse(store_key_span(&due), &wall, &ta, &idx) && wall == 1000 && ta == 5 && idx == 7, "due key");
+	ok(!store_key_parse(SPAN("short"), &ta, &idx, &is_rcpt), "a key of another length is none");
+}
+
+static void records(void)
+{
+	char buf[STORE_DEFERRED_MAX];
+	struct store_deferred d = { .wall_next = 1, .wall_last = 2, .attempts = 3, .warned = 1, .stage = 6, .reply = SPAN("450 4.2.1 x") };
+	struct store_deferred out;
+	struct cdb_ref ref = { 1, 2, 3, 4 }, back;
+	struct span blob;
+	size_t n = store_deferred_encode(&d, buf);
+
+	is_int(store_deferred_decode(span_of(buf, n), &out), 0, "deferred record");
+	ok(out.wall_next == 1 && out.attempts == 3 && out.warned == 1 && span_eq(out.reply, d.reply), "comes back");
+	for (size_t i = 0; i < n; i++)
+		if (store_deferred_decode(span_of(buf, i), &out) == 0)
+			ok(false, "cut at %zu", i);
+	store_ta_head_encode(&ref, buf);
+	memcpy(buf + STORE_TA_HEAD, "blob", 4);
+	is_int(store_ta_decode(span_of(buf, STORE_TA_HEAD + 4), &back, &blob), 0, "transaction record");
+	ok(back.off == 3 && span_eq(blob, SPAN("blob")), "comes back");
+}
+
+static void written(void)
+{
+	bool created;
+	struct store *s = open_it(&created);
+	struct store_batch *b = store_batch_new();
+	struct store_key k = store_key_ta(42), w = store_key_word("x");
+	char *v;
+	size_t n;
+
+	ok(s && created, "a new database");
+	is_int(store_get(s, STORE_IBDB, store_key_span(&k), &v, &n), -ENOENT, "nothing there");
+	store_put(s, b, STORE_IBDB, store_key_span(&k), SPAN("value"));
+	store_put(s, b, STORE_META, store_key_span(&w), SPAN(""));
+	is_int(store_batch_count(b), 2, "two rows in the batch");
+	is_int(store_write(s, b), 0, "written");
+	is_int(store_batch_count(b), 0, "the batch is empty after that");
+	store_close(s);
+
+	s = open_it(&created);
+	ok(s && !created, "opened again");
+	is_int(store_get(s, STORE_IBDB, store_key_span(&k), &v, &n), 0, "the row is there");
+	is_mem(v, n, "value", 5, "with its value");
+	free(v);
+	is_int(store_reopen(s, &setup), 0, "reopened");
+	is_int(store_get(s, STORE_IBDB, store_key_span(&k), &v, &n), 0, "the row is there after that");
+	free(v);
+	store_delete_once(s, b, STORE_IBDB, store_key_span(&k));
+	is_int(store_write(s, b), 0, "deleted");
+	struct store_iter *it = store_iter_new(s, STORE_IBDB, SPAN(""));
+	ok(!store_iter_valid(it), "nothing is left");
+	is_int(store_iter_end(it), 0, "the walk ended well");
+	store_batch_free(b);
+	store_close(s);
+}
+
+static void refused(void)
+{
+	char path[400], why[300] = "";
+	int error = 0;
+	bool created;
+	struct store *s = open_it(&created);
+	struct store *second = store_open(&setup, &error, why, sizeof why, &created);
+
+	ok(second == NULL && error == -EBUSY, "a second program cannot open it");
+	store_close(s);
+	snprintf(path, sizeof path, "%s/CURRENT", dir);
+	FILE *f = fopen(path, "w");
+	fputs("MANIFEST-999999\n", f);
+	fclose(f);
+	s = store_open(&setup, &error, why, sizeof why, &created);
+	ok(s == NULL && why[0], "a corrupt database is refused and says why: %s", why);
+}
+
+int main(void)
+{
+	snprintf(dir, sizeof dir, "%s/defedb", tap_tmpdir());
+	snprintf(log_dir, sizeof log_dir, "%s/ibdb", tap_tmpdir());
+	mkdir(dir, 0700);
+	mkdir(log_dir, 0700);
+	setup = (struct store_setup){ .dir = dir, .log_dir = log_dir, .cache_bytes = 1 << 20, .page_bytes = 4096, .log_bytes = 4 << 20 };
+	keys();
+	records();
+	written();
+	refused();
+	return plan_done();
+}
