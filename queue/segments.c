@@ -220,14 +220,11 @@ bool segment_has(const struct segment *g, uint64_t off)
 	return i < g->range_count && g->range[i].from <= off;
 }
 
-bool segment_account(struct segment *g, uint64_t off, uint64_t len)
+/* Merges r with what it touches. */
+static void add_range(struct segment *g, struct range r)
 {
-	struct range r = { off, off + ((len + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1)) };
+	unsigned i = range_at(g, r.from), last = i;
 
-	if (segment_has(g, off))
-		return false;
-	unsigned i = range_at(g, r.from);
-	unsigned last = i;
 	while (last < g->range_count && g->range[last].from <= r.to) {
 		if (g->range[last].from < r.from)
 			r.from = g->range[last].from;
@@ -237,12 +234,25 @@ bool segment_account(struct segment *g, uint64_t off, uint64_t len)
 	}
 	if (last == i) {
 		insert_range(g, i, r);
-		return true;
+		return;
 	}
 	g->range[i] = r;
 	memmove(g->range + i + 1, g->range + last, (g->range_count - last) * sizeof *g->range);
 	g->range_count -= last - i - 1;
+}
+
+bool segment_account(struct segment *g, uint64_t off, uint64_t len)
+{
+	if (segment_has(g, off))
+		return false;
+	add_range(g, (struct range){ off, off + ((len + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1)) });
 	return true;
+}
+
+static void account_all(struct segments *t, struct segment *g)
+{
+	add_range(g, (struct range){ CDB_SEG_HEAD, g->bytes });
+	mark_changed(t, g);
 }
 
 static bool covered(const struct segment *g)
@@ -322,8 +332,7 @@ void segments_orphan(struct segments *t, uint64_t instance)
 				g->instance = 0;
 				g->sealed = g->orphaned = true;
 				g->end = g->bytes;
-				segment_account(g, CDB_SEG_HEAD, g->bytes - CDB_SEG_HEAD);
-				mark_changed(t, g);
+				account_all(t, g);
 			}
 }
 
@@ -383,10 +392,8 @@ static void close_holes(struct segments *t, struct segment *g)
 		return;
 	}
 	g->look_at = now + HOLE_USEC;
-	if (cdb_scan(t->base, g->seg, g->range_count ? g->range[0].to : CDB_SEG_HEAD, true, is_pending, g, &end) == 0) {
-		segment_account(g, CDB_SEG_HEAD, g->bytes - CDB_SEG_HEAD);
-		mark_changed(t, g);
-	}
+	if (cdb_scan(t->base, g->seg, g->range_count ? g->range[0].to : CDB_SEG_HEAD, true, is_pending, g, &end) == 0)
+		account_all(t, g);
 }
 
 void segments_reap(struct segments *t, bool (*recycle)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance),
@@ -491,7 +498,7 @@ int segment_replay(struct segments *t, struct segment *g, int (*each)(void *ctx,
 	if (rc)
 		return rc;
 	if (!*alive)
-		segment_account(g, CDB_SEG_HEAD, g->bytes - CDB_SEG_HEAD);
+		account_all(t, g);
 	mark_changed(t, g);
 	return 0;
 }
