@@ -84,6 +84,8 @@ static const char *suggestion(const struct level *l, const char *key)
 	struct conf_near there = { .word = last_part(key) };
 	const struct conf_option *far = NULL;
 
+	if (r->error_count >= CONF_REPORT_ERRORS)
+		return ""; /* nobody will see it */
 	for (unsigned t = 0; t < l->job->target_count; t++) {
 		const struct conf_apply_target *target = &l->job->targets[t];
 

@@ -121,7 +121,7 @@ const char *conf_field_text(struct conf_report *r, const struct conf_option *o, 
 	case CONF_BOOL:
 		return *(const bool *)field ? "true" : "false";
 	case CONF_CHAR:
-		return conf_report_printf(r, "\"%c\"", *(const char *)field);
+		return conf_field_quoted(r, (char[]){ *(const char *)field, 0 });
 	case CONF_LIST:
 		return list_text(r, field);
 	case CONF_ENUM:

@@ -133,13 +133,13 @@ static void assignment(const struct conf_option *o, const char *text, FILE *out)
 	fputc('\n', out);
 }
 
-/* base NULL: only names and comments. */
+/* As a comment when there is no value, or when so it is said. base NULL: the default of the row. */
 static void file_row(struct conf *cf, const struct conf_option *o, const void *base,
-		     const char *indent, bool words, FILE *out)
+		     const char *indent, bool comment, bool words, FILE *out)
 {
 	const char *text = base ? text_of(cf, o, base) : o->def;
 
-	fprintf(out, "%s%s", indent, base && text ? "" : "# ");
+	fprintf(out, "%s%s", indent, text && !comment ? "" : "# ");
 	if (text)
 		assignment(o, text, out);
 	else
@@ -157,7 +157,7 @@ static void file_array(struct conf *cf, const struct conf_option *o, const void 
 	if (!a->count) {
 		fprintf(out, "%s# %s%s { }\n", indent, o->name, section_form(o));
 		for (unsigned i = 0; words && i < o->row_count; i++)
-			file_row(cf, &o->rows[i], NULL, inner, words, out);
+			file_row(cf, &o->rows[i], NULL, inner, true, words, out);
 	}
 	for (unsigned i = 0; i < a->count; i++) {
 		const char *item = (const char *)a->item + i * o->item_size;
@@ -165,19 +165,24 @@ static void file_array(struct conf *cf, const struct conf_option *o, const void 
 
 		fprintf(out, "%s%s%s%s {\n", indent, o->name, name ? " " : "", name ? name : "");
 		for (unsigned k = 0; k < o->row_count; k++)
-			file_row(cf, &o->rows[k], item, inner, words, out);
+			file_row(cf, &o->rows[k], item, inner, false, words, out);
 		fprintf(out, "%s}\n", indent);
 	}
 }
 
-static void file_rows(struct conf *cf, const struct conf_apply_target *t, const char *indent,
-		      bool words, FILE *out)
+/* defaults: what the file does not set and what is as in there becomes a comment; or NULL. */
+static void file_rows(struct conf *cf, const struct conf_apply_target *t, const void *defaults,
+		      const char *indent, bool words, FILE *out)
 {
 	for (const struct conf_option *o = t->rows; o < t->rows + t->row_count; o++) {
+		bool comment = defaults && !conf_report_is_set(&cf->report, o->name) &&
+			       conf_field_equal(o, (const char *)t->base + o->offset,
+						(const char *)defaults + o->offset);
+
 		if (o->type == CONF_SECTION)
 			file_array(cf, o, t->base, indent, words, out);
 		else
-			file_row(cf, o, t->base, indent, words, out);
+			file_row(cf, o, t->base, indent, comment, words, out);
 	}
 }
 
@@ -200,11 +205,11 @@ void conf_print_version(struct conf *cf, const struct conf_component *c, unsigne
 		return;
 	sheet_open(&s, cf, c);
 	fputc('\n', out);
-	file_rows(cf, &s.globals, "", level >= 6, out);
+	file_rows(cf, &s.globals, NULL, "", level >= 6, out);
 	fprintf(out, "\n%s {\n", c->keyword);
-	file_rows(cf, &s.own, "  ", level >= 6, out);
+	file_rows(cf, &s.own, NULL, "  ", level >= 6, out);
 	fprintf(out, "\n  # in every section\n");
-	file_rows(cf, &s.commons, "  ", level >= 6, out);
+	file_rows(cf, &s.commons, NULL, "  ", level >= 6, out);
 	fprintf(out, "}\n");
 	sheet_close(&s);
 }
@@ -212,17 +217,23 @@ void conf_print_version(struct conf *cf, const struct conf_component *c, unsigne
 void conf_print_effective(struct conf *cf, const struct conf_component *c, const void *opts,
 			  const struct conf_global *g, FILE *out)
 {
+	const char *section = cf->report.section ? cf->report.section : c->keyword;
 	void *base = (void *)(uintptr_t)opts;
+	struct sheet s;
+
+	sheet_open(&s, cf, c);
+	cf->report.section = section;
 	struct conf_apply_target own = { c->options, c->option_count, base };
 	struct conf_apply_target commons = { conf_common_table, conf_common_table_count, base };
 	struct conf_apply_target globals = { conf_common_globals, conf_common_globals_count,
 					     (void *)(uintptr_t)g };
 
-	file_rows(cf, &globals, "", false, out);
-	fprintf(out, "\n%s {\n", cf->report.section ? cf->report.section : c->keyword);
-	file_rows(cf, &own, "  ", false, out);
-	file_rows(cf, &commons, "  ", false, out);
+	file_rows(cf, &globals, &s.global, "", false, out);
+	fprintf(out, "\n%s {\n", section);
+	file_rows(cf, &own, s.opts, "  ", false, out);
+	file_rows(cf, &commons, s.opts, "  ", false, out);
 	fprintf(out, "}\n");
+	sheet_close(&s);
 }
 
 /* ---- man page */

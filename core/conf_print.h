@@ -14,7 +14,7 @@ void conf_print_usage(struct conf *cf, const struct conf_component *c, FILE *out
  * defaults; 6 the flags of each too. */
 void conf_print_version(struct conf *cf, const struct conf_component *c, unsigned level, FILE *out);
 
-/* The options in effect, each on a line as in a file. */
+/* The options in effect, as a file that gives them; defaults are comments. */
 void conf_print_effective(struct conf *cf, const struct conf_component *c, const void *opts,
 			  const struct conf_global *g, FILE *out);
 

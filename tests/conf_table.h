@@ -32,7 +32,8 @@ static inline void conf_table_rows(const struct conf_option *o, unsigned count)
 }
 
 /* The page holds what --man-options prints, between the lines BEGIN and END of the program. */
-static inline void conf_table_page(struct conf *cf, const struct conf_component *c)
+static inline void conf_table_page(struct conf *cf, const struct conf_component *c,
+				   const char *program)
 {
 	FILE *f = fopen("man/smx.conf.5", "r");
 	char *page = calloc(1, 1 << 20);
@@ -44,9 +45,9 @@ static inline void conf_table_page(struct conf *cf, const struct conf_component 
 		abort();
 	page[fread(page, 1, (1 << 20) - 1, f)] = 0;
 	fclose(f);
-	fprintf(out, ".\\\" BEGIN %s\n", c->keyword);
+	fprintf(out, ".\\\" BEGIN %s\n", program);
 	conf_print_man(cf, c, out);
-	fprintf(out, ".\\\" END %s\n", c->keyword);
+	fprintf(out, ".\\\" END %s\n", program);
 	fclose(out);
 	ok(strstr(page, want) != NULL, "man/smx.conf.5 has these options (if not, run man/update)");
 	free(page);
@@ -62,7 +63,7 @@ static inline void conf_table_check(const struct conf_component *c, void *opts)
 	is_int(conf_apply(cf, c, NULL, opts, &g), 0, "the defaults are valid");
 	is_str(conf_text_report(cf), "", "without a word");
 	conf_table_rows(c->options, c->option_count);
-	conf_table_page(cf, c);
+	conf_table_page(cf, c, c->keyword);
 	conf_free(cf);
 }
 

@@ -1,7 +1,8 @@
 #include "core/conf.h"
 
-#include "tests/conf_text.h"
-#include "tests/tap.h"
+#include <strings.h>
+#include "core/conf_state.h"
+#include "tests/conf_table.h"
 
 /* The last section of each text is looked at as mcp does. */
 static const struct {
@@ -124,8 +125,19 @@ static void mcp_says(void)
 	conf_free(cf);
 }
 
+static void tables(void)
+{
+	struct conf *cf = conf_new();
+
+	conf_table_rows(conf_common_table, conf_common_table_count);
+	conf_table_rows(conf_common_globals, conf_common_globals_count);
+	conf_table_page(cf, NULL, "smconf");
+	conf_free(cf);
+}
+
 int main(void)
 {
+	tables();
 	table();
 	mcp_says();
 	return plan_done();

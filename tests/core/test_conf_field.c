@@ -30,6 +30,7 @@ static const struct {
 	{ "delay", "delay = 1500;", "1ms 500us" },
 	{ "yes", "yes = 0;", "false" },
 	{ "delimiter", "delimiter = \"-\";", "\"-\"" },
+	{ "delimiter", "delimiter = \"\\\"\";", "\"\\\"\"" },
 	{ "text", "text = \"a\\\"\\\\\\n\\t\";", "\"a\\\"\\\\\\n\\t\"" },
 	{ "any", "", NULL },
 	{ "address", "address = ::1;", "\"::1\"" },

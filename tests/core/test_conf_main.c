@@ -117,7 +117,7 @@ static const struct {
 	{ "-n -v",
 	  { "-nv", "-f", "FILE" },
 	  0,
-	  "# hostname is not set\nCDB_base_directory = \"\";\n",
+	  "# hostname is not set\n# CDB_base_directory = \"\";\n",
 	  "" },
 	{ "no such file",
 	  { "-n", "-f", "/nonexistent/x" },
