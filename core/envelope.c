@@ -50,12 +50,32 @@ static void put_all(struct wire_w *w, const struct envelope *e)
 	}
 }
 
+/* What decoding would refuse must not be stored. */
+static int check(const struct envelope *e)
+{
+	if (e->rcpt_count > ENV_RCPTS_MAX || e->sender.n > ENV_ADDR_MAX || e->envid.n > ENV_ADDR_MAX)
+		return -EMSGSIZE;
+	for (uint32_t i = 0; i < e->route_count; i++)
+		if (e->route[i].n > ROUTE_BYTES_MAX)
+			return -EMSGSIZE;
+	for (uint32_t i = 0; i < e->rcpt_count; i++) {
+		const struct env_rcpt *c = &e->rcpt[i];
+
+		if (c->addr.n > ENV_ADDR_MAX || c->orcpt.n > ENV_ADDR_MAX)
+			return -EMSGSIZE;
+		if (c->route != ENV_NO_ROUTE && c->route >= e->route_count)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 int envelope_encode(const struct envelope *e, struct buf *out)
 {
 	struct wire_w count = wire_writer(NULL, 0);
+	int rc = check(e);
 
-	if (e->rcpt_count > ENV_RCPTS_MAX || e->sender.n > ENV_ADDR_MAX)
-		return -EMSGSIZE;
+	if (rc)
+		return rc;
 	put_all(&count, e);
 	char *to = buf_room(out, count.n);
 	if (!to)

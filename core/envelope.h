@@ -48,7 +48,8 @@ struct envelope {
 	struct env_rcpt *rcpt;
 };
 
-/* Appends the encoded form (format 1) to out. 0, -EMSGSIZE over a limit, -ENOMEM. Any thread. */
+/* Appends the encoded form (format 1) to out. 0, -EMSGSIZE over a limit, -EINVAL (a
+ * route that is not there), -ENOMEM; out is unchanged then. Any thread. */
 int envelope_encode(const struct envelope *e, struct buf *out);
 /* 0, -EBADMSG (not one of ours, or an index out of range), -ENOMEM. */
 int envelope_decode(struct span s, struct arena *a, struct envelope *out);

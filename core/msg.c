@@ -12,8 +12,9 @@ static void put_addr(struct wire_w *w, struct addr a)
 
 static struct addr get_addr(struct wire_r *r)
 {
-	struct addr a = { .family = wire_get_u8(r), .port = wire_get_u16(r) };
+	struct addr a = { .family = wire_get_u8(r) };
 
+	a.port = wire_get_u16(r);
 	if (a.family != ADDR_NONE && a.family != ADDR_IPV4 && a.family != ADDR_IPV6)
 		r->bad = true;
 	else if (a.family)
