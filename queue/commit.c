@@ -171,7 +171,7 @@ static void commit_group(struct committer *c)
 	c->group_end = &c->group;
 	c->group_count = 0;
 	rcu_offline();
-	stats_add(QMGR_STAT_SYNCS, segments_sync(c->set.segments));
+	stats_add(QMGR_STAT_SYNCS, segments_sync(c->set.segments, c->set.bad, c->set.ctx));
 	rcu_online();
 	for (struct ta *ta = group; ta; ta = ta->c.group_next) {
 		ta->error = settle(c, ta);

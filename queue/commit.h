@@ -29,6 +29,8 @@ struct committer_setup {
 	void (*deferred)(void *ctx, usec_t wall_next);
 	/* In the committer: the writer `instance` may use a segment again; false: it is not there. */
 	bool (*recycle)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance);
+	/* In the committer: a sync of a segment has failed, its writer must leave it. */
+	void (*bad)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance);
 	void *ctx;
 };
 

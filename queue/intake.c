@@ -297,32 +297,50 @@ static void seg_post(struct smtps_link *s, void (*fn)(struct commit_call *call),
 	commit_call(s->l->q->committer, &c->call, false);
 }
 
-struct recycle {
+struct notice {
 	uint64_t seg, gen, instance;
+	bool bad;
 };
 
-static void recycle_in_loop(struct qloop *l, void *arg)
+static void notice_in_loop(struct qloop *l, void *arg)
 {
-	struct recycle *r = arg;
+	struct notice *n = arg;
 
-	for (struct smtps_link *s = l->intakes; s; s = s->next)
-		if (s->link && link_peer(s->link)->instance == r->instance && link_peer(s->link)->worker == 0)
-			link_put(s->link, 0, seg_free, &(struct msg_seg_free){ .seg = r->seg, .gen = r->gen });
-	free(r);
+	for (struct smtps_link *s = l->intakes; s; s = s->next) {
+		if (!s->link || link_peer(s->link)->instance != n->instance || link_peer(s->link)->worker)
+			continue;
+		if (n->bad)
+			link_put(s->link, 0, seg_bad, &(struct msg_seg_bad){ .seg = n->seg, .gen = n->gen });
+		else
+			link_put(s->link, 0, seg_free, &(struct msg_seg_free){ .seg = n->seg, .gen = n->gen });
+	}
+	free(n);
 }
 
-bool intake_recycle(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance)
+/* Worker 0 of that process hears of its segments; false: it is not connected. */
+static bool notify(uint64_t seg, uint64_t gen, uint64_t instance, bool bad)
 {
 	struct process *p = process_of(instance, false);
 	struct qloop *l = p ? atomic_load(&p->loop) : NULL;
 
-	(void)qmgr;
 	if (!l)
 		return false;
-	struct recycle *r = xmalloc(sizeof *r);
-	*r = (struct recycle){ seg, gen, instance };
-	qloop_post(l, recycle_in_loop, r);
+	struct notice *n = xmalloc(sizeof *n);
+	*n = (struct notice){ seg, gen, instance, bad };
+	qloop_post(l, notice_in_loop, n);
 	return true;
+}
+
+bool intake_recycle(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance)
+{
+	(void)qmgr;
+	return notify(seg, gen, instance, false);
+}
+
+void intake_bad(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance)
+{
+	(void)qmgr;
+	notify(seg, gen, instance, true);
 }
 
 /* ---- the link */

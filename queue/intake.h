@@ -11,6 +11,8 @@
 int intake_listen(struct qmgr *q, const char *path);
 /* Committer: the process `instance` may use a segment again; false: it is not connected. */
 bool intake_recycle(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance);
+/* Committer: its writer must leave a segment. */
+void intake_bad(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance);
 /* Feedback: tell all workers of this loop how much they may take. */
 void intake_credit(struct qloop *l, uint8_t level, const char *cause);
 /* Any thread: links that are up. */

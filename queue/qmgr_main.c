@@ -59,8 +59,6 @@ static void open_store(void)
 		fatal(EX_IOERR, "database in %s: %s", o->defedb_base_directory, store_error());
 }
 
-static void own_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t end, bool sealed);
-
 struct own_call {
 	struct commit_call call;
 	uint64_t seg, gen, end;
@@ -99,6 +97,14 @@ static bool recycle(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance)
 	return true;
 }
 
+static void bad_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance)
+{
+	if (instance == qm.hello.instance)
+		cdb_segment_seal(qm.writer, seg, gen);
+	else
+		intake_bad(ctx, seg, gen, instance);
+}
+
 static void start_committer(void)
 {
 	struct committer_setup s = { .store = qm.store,
@@ -110,6 +116,7 @@ static void start_committer(void)
 				     .max_batch = qm.opt.ibdb_max_open_tas,
 				     .deferred = keeper_deferred,
 				     .recycle = recycle,
+				     .bad = bad_segment,
 				     .ctx = &qm };
 	struct passwd *pw = getpwnam(SMX_SMTPC_USER);
 	struct cdb_writer_setup w = { .base = qm.global.cdb_base_directory,

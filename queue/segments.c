@@ -280,7 +280,8 @@ void segment_dirty(struct segments *t, struct segment *g)
 	mark_changed(t, g);
 }
 
-unsigned segments_sync(struct segments *t)
+unsigned segments_sync(struct segments *t, void (*failed)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance),
+		       void *ctx)
 {
 	unsigned n = 0;
 
@@ -297,6 +298,8 @@ unsigned segments_sync(struct segments *t)
 			g->bad = -errno;
 			log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "segments_sync", "seg=%016llX, error=%s",
 				  (unsigned long long)g->seg, strerror(-g->bad));
+			if (failed)
+				failed(ctx, g->seg, g->gen, g->instance);
 		}
 	}
 	return n;

@@ -32,8 +32,10 @@ bool segment_has(const struct segment *g, uint64_t off);
 void segment_use(struct segments *t, struct segment *g, int by);
 /* Needs fdatasync before the answer. */
 void segment_dirty(struct segments *t, struct segment *g);
-/* fdatasync of all dirty ones; a failed one is bad from then on: segment_bad(). Returns the syncs done. */
-unsigned segments_sync(struct segments *t);
+/* fdatasync of all dirty ones; a failed one is bad from then on: segment_bad(), and failed() is called.
+ * Returns the syncs done. */
+unsigned segments_sync(struct segments *t, void (*failed)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance),
+		       void *ctx);
 int segment_bad(const struct segment *g);       /* 0 or the -errno of its failed sync */
 
 /* The writer says that nothing comes behind end; instance: who. */

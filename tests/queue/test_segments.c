@@ -117,7 +117,7 @@ static void replay(void)
 	ok(segment_account(g, a, cdb_record_bytes(&(struct cdb_head){ .content_bytes = 500, .envelope_bytes = 3 })),
 	   "first record committed");
 	segment_dirty(t, g);
-	is_int(segments_sync(t), 1, "one sync");
+	is_int(segments_sync(t, NULL, NULL), 1, "one sync");
 	write_rows(t);
 	segments_free(t);
 	uint64_t d = c + steps(make_record(fd, c, 3, 102, 100, CDB_DEAD));
@@ -180,7 +180,7 @@ static void reap(void)
 	segment_account(g, CDB_SEG_HEAD, 640);
 	segment_use(t, g, 1);
 	segment_dirty(t, g);
-	segments_sync(t);
+	segments_sync(t, NULL, NULL);
 	write_rows(t);
 	segments_reap(t, recycle_yes, NULL);
 	ok(!recycled, "a segment in use is not freed");
@@ -197,7 +197,7 @@ static void reap(void)
 	segment_account(g2, CDB_SEG_HEAD + 128, 64);
 	segment_seal(t, g2, CDB_SEG_HEAD + 192);
 	segment_dirty(t, g2);
-	segments_sync(t);
+	segments_sync(t, NULL, NULL);
 	write_rows(t);
 	segments_reap(t, recycle_yes, NULL);
 	ok(file_there(0x31), "a hole may still be committed");
