@@ -86,7 +86,10 @@ static uint64_t cell_sum(unsigned cell)
 
 uint64_t stats_sum(unsigned id)
 {
-	return cell_sum(stats_cell[id] + (rows[id].kind == STATS_HISTOGRAM ? STATS_BUCKETS : 0));
+	uint64_t v = cell_sum(stats_cell[id] + (rows[id].kind == STATS_HISTOGRAM ? STATS_BUCKETS : 0));
+
+	/* The -1 of one thread may be seen before the +1 of another. */
+	return rows[id].kind == STATS_GAUGE && v > INT64_MAX ? 0 : v;
 }
 
 uint64_t stats_quantile(unsigned id, double part)
@@ -96,6 +99,8 @@ uint64_t stats_quantile(unsigned id, double part)
 
 	if (!all)
 		return 0;
+	if (want >= all)
+		want = all - 1;
 	for (unsigned b = 0; b < STATS_BUCKETS; b++) {
 		seen += cell_sum(stats_cell[id] + b);
 		if (seen > want)

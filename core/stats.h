@@ -47,7 +47,7 @@ static inline void stats_add(unsigned id, uint64_t n)
 
 /* Own thread: one observation of a histogram. */
 void stats_observe(unsigned id, uint64_t value);
-/* Any thread: sum over threads; for a histogram the number of observations. */
+/* Any thread: sum over threads, of a gauge at least 0; for a histogram the number of observations. */
 uint64_t stats_sum(unsigned id);
 /* Upper bound of the bucket that holds the given part (0.5: median) of a histogram; 0 when empty. */
 uint64_t stats_quantile(unsigned id, double part);
