@@ -25,13 +25,15 @@ struct segment {
 	int bad;
 	unsigned live;
 	bool dirty, changed, idle, sealed, orphaned;
+	bool lost;                      /* no link to its writer at the moment */
+	usec_t lost_at;
 	uint64_t end;
 	usec_t look_at;                 /* when to look into holes again */
 	struct range *range;            /* sorted, never touching */
 	unsigned range_count, range_cap;
 };
 
-enum { BUCKETS = 4096, FORMAT = 1, HOLE_USEC = 60 * USEC_PER_SEC };
+enum { BUCKETS = 4096, FORMAT = 1, HOLE_USEC = 60 * USEC_PER_SEC, LOST_USEC = 30 * USEC_PER_SEC };
 
 struct segments {
 	const char *base;
@@ -313,6 +315,7 @@ int segment_bad(const struct segment *g)
 void segment_owner(struct segment *g, uint64_t instance)
 {
 	g->instance = instance;
+	g->lost = false;
 }
 
 void segment_seal(struct segments *t, struct segment *g, uint64_t end)
@@ -327,15 +330,34 @@ bool segment_orphaned(const struct segment *g)
 	return g->orphaned;
 }
 
+/* Its process has the lock until it seals or ends: only then nothing can come any more. What it sealed may
+ * still be committed when only the link broke. */
+static void try_orphan(struct segments *t, struct segment *g)
+{
+	bool held = g->fd >= 0 && flock(g->fd, LOCK_SH | LOCK_NB) != 0;
+
+	if (g->fd >= 0 && !held)
+		flock(g->fd, LOCK_UN);
+	if (held || (g->sealed && clock_now() - g->lost_at < LOST_USEC)) {
+		mark_idle(t, g);
+		return;
+	}
+	g->lost = false;
+	g->instance = 0;
+	g->sealed = g->orphaned = true;
+	g->end = g->bytes;
+	account_all(t, g);
+	mark_idle(t, g);
+}
+
 void segments_orphan(struct segments *t, uint64_t instance)
 {
 	for (unsigned i = 0; i < BUCKETS; i++)
 		for (struct segment *g = t->bucket[i]; g; g = g->next)
 			if (g->instance == instance) {
-				g->instance = 0;
-				g->sealed = g->orphaned = true;
-				g->end = g->bytes;
-				account_all(t, g);
+				g->lost = true;
+				g->lost_at = clock_now();
+				try_orphan(t, g);
 			}
 }
 
@@ -410,6 +432,8 @@ void segments_reap(struct segments *t, bool (*recycle)(void *ctx, uint64_t seg, 
 
 		list = g->idle_next;
 		g->idle = false;
+		if (g->lost)
+			try_orphan(t, g);
 		if (!g->sealed || g->live)
 			continue;
 		if (!covered(g))

@@ -43,7 +43,7 @@ void segment_owner(struct segment *g, uint64_t instance);
 void segment_seal(struct segments *t, struct segment *g, uint64_t end);
 /* Its writer was declared gone: a commit that comes all the same gets 451, never an unfounded 250. */
 bool segment_orphaned(const struct segment *g);
-/* The writer has gone: what it did not commit will never count. */
+/* The links of a process are gone. When it holds its segments no longer, what it did not commit will never count. */
 void segments_orphan(struct segments *t, uint64_t instance);
 
 /* Rows of meta that changed since the last call, into the batch. */
