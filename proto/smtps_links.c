@@ -8,7 +8,6 @@
 #include "proto/smtps_stats.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 /* Requests to one peer, oldest first; all have the same time limit, so the first is due first. */
 struct queue {
@@ -540,12 +539,6 @@ static const struct link_ops smar_ops = { .up = smar_up, .down = smar_down, .mes
 struct smtps_links *smtps_links_new(const struct smtps_links_setup *s)
 {
 	const struct smtps_conf *conf = s->host->conf;
-	struct link_hello me = { .component = "smtps",
-				 .id = conf->o.id,
-				 .worker = s->worker,
-				 .workers = s->workers,
-				 .instance = s->instance,
-				 .pid = (uint64_t)getpid() };
 	struct smtps_links *k = calloc(1, sizeof *k);
 
 	if (!k)
@@ -553,7 +546,7 @@ struct smtps_links *smtps_links_new(const struct smtps_links_setup *s)
 	k->up.ops = &upstream_ops;
 	k->loop = s->loop;
 	k->host = s->host;
-	k->worker = s->worker;
+	k->worker = s->hello.worker;
 	k->section = (uint8_t)conf->o.id;
 	k->credit = s->credit;
 	k->ctx = s->ctx;
@@ -564,8 +557,8 @@ struct smtps_links *smtps_links_new(const struct smtps_links_setup *s)
 	k->to_smar = link_requests_new();
 	s->host->up = &k->up;
 	if (k->to_qmgr && k->to_smar) {
-		k->qmgr = link_connect(k->loop, conf->g.smtps_socket, &me, &qmgr_ops, k);
-		k->smar = link_connect(k->loop, conf->g.smar_socket, &me, &smar_ops, k);
+		k->qmgr = link_connect(k->loop, conf->g.smtps_socket, &s->hello, &qmgr_ops, k);
+		k->smar = link_connect(k->loop, conf->g.smar_socket, &s->hello, &smar_ops, k);
 	}
 	if (!k->qmgr || !k->smar) {
 		smtps_links_free(k);

@@ -19,8 +19,7 @@ struct smtps_links;
 struct smtps_links_setup {
 	struct loop *loop;
 	struct smtps_host *host;
-	uint32_t worker, workers;
-	uint64_t instance;
+	struct link_hello hello;        /* with the number of this loop */
 	/* The credit has changed, sessions may be accepted or not. */
 	void (*credit)(void *ctx);
 	void *ctx;
