@@ -279,7 +279,6 @@ static void check(struct source_opts *o)
 		cli_die(EX_USAGE, "--domains needs a recipient with a domain");
 	if (!o->run[0])
 		random_run(o);
-	o->threads = o->sessions;
 	if (o->messages && o->sessions > o->messages)
 		o->sessions = (unsigned)o->messages;
 	if (o->threads > o->sessions)
