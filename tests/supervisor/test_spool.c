@@ -56,8 +56,7 @@ static void test_make(void)
 	FILE *f = fopen("ibdb", "w");
 	fclose(f);
 	said = prepare(&own, "", false, &rc);
-	ok(rc == -EINVAL && strstr(said, "ibdb is not a directory"), "a file in its place: %s",
-	   said);
+	ok(rc == -EINVAL && strstr(said, "ibdb is not a directory"), "a file in its place");
 	free(said);
 	unlink("ibdb");
 	free(prepare(&own, "no/such/", false, &rc));
