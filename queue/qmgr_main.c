@@ -48,13 +48,13 @@ static void open_store(void)
 	qm.store = store_open(&qm.store_setup, &error, why, sizeof why, &created);
 	if (!qm.store)
 		fatal(error == -EBUSY ? EX_TEMPFAIL : EX_CONFIG, "database in %s: %s", o->defedb_base_directory, why);
-	if (created && recover_check_new(qm.global.cdb_base_directory) == -EEXIST)
-		log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "qmgr",
-			  "stat=database in %s was missing; the queue is made again from the content database",
-			  o->defedb_base_directory);
 	error = recover(&qm, &found, why, sizeof why);
 	if (error)
 		fatal(EX_CONFIG, "database in %s: %s (%s)", o->defedb_base_directory, why, strerror(-error));
+	if (created && found.replayed)
+		log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "qmgr",
+			  "stat=database in %s was missing; the queue was made again from the content database",
+			  o->defedb_base_directory);
 	if (qids_start(&qm, found.largest_counter))
 		fatal(EX_IOERR, "database in %s: %s", o->defedb_base_directory, store_error());
 }

@@ -271,14 +271,6 @@ static int replay_one(void *ctx, uint64_t seg, uint64_t ta)
 	return 0;
 }
 
-static int count_one(void *ctx, uint64_t seg, uint64_t ta)
-{
-	(void)seg;
-	(void)ta;
-	++*(unsigned *)ctx;
-	return 0;
-}
-
 /* The folders' entries must be on disk before rows about files that are gone are dropped. */
 static void sync_folders(const char *base)
 {
@@ -341,12 +333,4 @@ int recover(struct qmgr *q, struct recovered *out, char *why, size_t cap)
 	cdb_reader_free(w.reader);
 	store_batch_free(w.batch);
 	return rc;
-}
-
-int recover_check_new(const char *base)
-{
-	unsigned n = 0;
-	int rc = cdb_list(base, count_one, &n);
-
-	return rc ? rc : n ? -EEXIST : 0;
 }

@@ -23,7 +23,4 @@ struct recovered {
 /* Fills q->segments and the table. 0 or -errno with why. */
 int recover(struct qmgr *q, struct recovered *out, char *why, size_t cap);
 
-/* A new, empty database beside content: 0 when there is no content, else -EEXIST (the database was lost). */
-int recover_check_new(const char *base);
-
 #endif
