@@ -382,8 +382,9 @@ static void log_run(void *arg)
 		usec_t until = clock_now() + GATHER_USEC, now;
 		while (atomic_load(&state) == DIRTY && (now = clock_now()) < until)
 			futex_wait(&state, DIRTY, until - now);
-		unsigned flush = atomic_load(&flush_wanted);
+		/* In this order: whoever asks from here on wakes this thread again. */
 		atomic_store(&state, IDLE);
+		unsigned flush = atomic_load(&flush_wanted);
 		write_all(true);
 		atomic_store(&flush_done, flush);
 		syscall(SYS_futex, &flush_done, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
