@@ -40,7 +40,7 @@ class Tree:
         self.who = demote() if plain else {}
         if self.who:
             os.chown(self.top, NOBODY, NOBODY)
-        self.env = dict(os.environ, DESTDIR=self.top, BUILD=BUILD)
+        self.env = dict(os.environ, DESTDIR=self.top, BUILD=BUILD, TMPDIR=self.top)
 
     def install(self):
         r = run('etc/install', cwd=TOP, env=self.env, **self.who)
