@@ -55,8 +55,8 @@ static void expected(struct parser *p, struct conf_tree *t, const char *what)
 			what, conf_lex_found(p->r, &p->tok));
 }
 
-/* To the next place where an entry can begin: behind a ';' or a block that is skipped. depth: 1 in a
- * list, whose '}' is skipped too, otherwise 0, and the '}' that closes what we are in is left. */
+/* To the next place where an entry can begin: behind a ';' or a block that is skipped. depth: 1 in
+ * a list, whose '}' is skipped too, otherwise 0, and the '}' that closes what we are in is left. */
 static void resync(struct parser *p, unsigned depth)
 {
 	unsigned ours = depth;
