@@ -1,9 +1,9 @@
 /*
  * resolver/address.h - an envelope address in its parts, ready for lookups.
  *
- * Memory: a value; local and domain point into the text or into the struct, so it must not be
- * copied. Limits: addresses of ADDRESS_MAX bytes. RFC:    5321 4.1.2 (quoted local parts), 4.1.3
- * (address literals).
+ * Memory: a value; local and domain point into the text or into the struct: it must not be copied.
+ * Limits: addresses of ADDRESS_MAX bytes.
+ * RFC:    5321 4.1.2 (quoted local parts), 4.1.3 (address literals).
  */
 #ifndef RESOLVER_ADDRESS_H
 #define RESOLVER_ADDRESS_H

@@ -1,12 +1,13 @@
 /*
- * resolver/ask.h - one question to smar as a small state machine: a list of steps, any of which may
- * wait.
+ * resolver/ask.h - one question to smar as a small state machine: steps, any of which may wait.
  *
  * Owner:  one loop. A question lives on the stack of its caller; only one that must wait moves to
- * the heap. Memory: spans of a running question point into the message, the maps or the question
- * itself; ask_park() copies them, so a waiting question needs nothing else. No allocation without
- * waiting. RCU:    maps is set for each run and must not be kept over a wait. Limits: at most
- * max_parked questions of a loop wait; more are answered with a temporary error.
+ *         the heap.
+ * Memory: spans of a running question point into the message, the maps or the question itself;
+ *         ask_park() copies them, so a waiting question needs nothing else. No allocation without
+ *         waiting.
+ * RCU:    maps is set for each run and must not be kept over a wait.
+ * Limits: at most max_parked questions of a loop wait; more get a temporary error.
  */
 #ifndef RESOLVER_ASK_H
 #define RESOLVER_ASK_H

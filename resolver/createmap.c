@@ -1,8 +1,8 @@
 /*
  * resolver/createmap.c - the tool that makes, prints and tests maps of type hash; see createmap(8).
  *
- * As root it becomes the owner of the folder of the map before it writes. Exit codes: sysexits.h;
- * -t: 1 when the key is not there.
+ * As root it becomes the owner of the folder of the map before it writes.
+ * Exit codes: sysexits.h; -t: 1 when the key is not there.
  */
 #include "resolver/map.h"
 #include "resolver/map_build.h"

@@ -1,10 +1,10 @@
 /*
- * resolver/lookup.h - the keys under which a domain, an address or a mailbox is looked up, most
- * specific first.
+ * resolver/lookup.h - the keys of a domain, an address or a mailbox, most specific first.
  *
- * Owner:  the caller. A struct lookup holds its place, so a caller that must wait for a map can go
- * on later. Memory: no allocation. Domain and local part must live as long as the lookup; keys
- * until the next call. Limits: keys over LOOKUP_KEY_MAX bytes are left out, no map holds them.
+ * Owner:  the caller. A struct lookup holds its place: a caller that must wait can go on later.
+ * Memory: no allocation. Domain and local part must live as long as the lookup; keys until the next
+ *         call.
+ * Limits: keys over LOOKUP_KEY_MAX bytes are left out, no map holds them.
  * Orders: R 3.12.1; IPv6 at steps of 16 bits.
  */
 #ifndef RESOLVER_LOOKUP_H

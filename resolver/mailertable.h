@@ -1,12 +1,12 @@
 /*
- * resolver/mailertable.h - which mailer and hosts serve a domain, R 3.9.3: a text file or a
- * declared map.
+ * resolver/mailertable.h - which mailer and hosts serve a domain, R 3.9.3: a text file or a map.
  *
  * Owner:  made by one thread, then read by any; never changed. A reload makes a new one.
  * Memory: reference counted.
  * Limits: text of MAILERTABLE_TEXT_MAX bytes, ROUTE_HOSTS_MAX hosts an entry.
  * Form:   DOMAIN, .DOMAIN (subdomains) or . (default), then `[PORT^][esmtp:]HOST...`, `lmtp:` (the
- * local socket of smtpc) or `PORT^lmtp:HOST...`. HOST is `[192.0.2.1]` or `[IPv6:2001:db8::1]`.
+ *         local socket of smtpc) or `PORT^lmtp:HOST...`. HOST is `[192.0.2.1]` or
+ *         `[IPv6:2001:db8::1]`.
  */
 #ifndef RESOLVER_MAILERTABLE_H
 #define RESOLVER_MAILERTABLE_H

@@ -3,11 +3,14 @@
 #include "core/err.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -83,18 +86,71 @@ void map_put_ref(struct map *m)
 	free(m);
 }
 
-/* A file that was cut must not be mapped: reading behind its end is a SIGBUS. */
-static int check_size(MDB_env *env, const char *path)
+/* LMDB maps what it reads: if somebody cuts or rewrites the file in place instead of replacing it,
+ * the next lookup would be a SIGBUS, or nonsense. So the map is a copy in memory. fd: of the file;
+ * 0 and the copy in *copy, or what explain() knows. */
+static int copy_file(int fd, int *copy)
+{
+	struct stat st, after;
+	off_t done = 0;
+
+	if (fstat(fd, &st))
+		return errno;
+	if (!S_ISREG(st.st_mode) || !st.st_size)
+		return MDB_INVALID;
+	*copy = memfd_create("map", MFD_CLOEXEC);
+	if (*copy < 0)
+		return errno;
+	while (done < st.st_size) {
+		ssize_t n = sendfile(*copy, fd, NULL, (size_t)(st.st_size - done));
+
+		if (n < 0)
+			return errno;
+		if (n == 0)
+			return EAGAIN;
+		done += n;
+	}
+	if (fstat(fd, &after))
+		return errno;
+	return after.st_size == st.st_size && after.st_mtim.tv_sec == st.st_mtim.tv_sec &&
+			       after.st_mtim.tv_nsec == st.st_mtim.tv_nsec
+		       ? 0
+		       : EAGAIN;
+}
+
+/* All pages that the map knows of are in the file. */
+static int check_size(MDB_env *env, int fd)
 {
 	MDB_envinfo info;
 	MDB_stat ms;
 	struct stat st;
 
-	if (stat(path, &st))
+	if (fstat(fd, &st))
 		return errno;
 	mdb_env_info(env, &info);
 	mdb_env_stat(env, &ms);
 	return (uint64_t)st.st_size / ms.ms_psize > info.me_last_pgno ? 0 : MDB_CORRUPTED;
+}
+
+/* 0, or what explain() knows. */
+static int open_env(struct map *m, int fd)
+{
+	char path[64];
+	int copy = -1;
+	int rc = copy_file(fd, &copy);
+
+	if (!rc)
+		rc = mdb_env_create(&m->env);
+	if (!rc) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d", copy);
+		rc = mdb_env_open(m->env, path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS,
+				  0);
+	}
+	if (!rc)
+		rc = check_size(m->env, copy);
+	if (copy >= 0)
+		close(copy);
+	return rc;
 }
 
 static int open_txns(struct map *m)
@@ -142,6 +198,8 @@ static const char *explain(int rc)
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
 		return "the file is damaged or cut";
+	case EAGAIN:
+		return "somebody writes into the file";
 	default:
 		return mdb_strerror(rc);
 	}
@@ -150,28 +208,23 @@ static const char *explain(int rc)
 struct map *map_open_hash(const char *name, const char *path, struct report *r)
 {
 	struct map *m = new_map(KIND_HASH, name);
-	struct stat st;
-	int rc;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int rc = fd < 0 ? errno : 0;
 
 	m->file = xstrdup(path);
-	if (stat(path, &st) && errno == ENOENT) {
+	if (rc == ENOENT) {
 		report_warning(r, path, 0, "does not exist, the map is empty");
 		m->empty = true;
 		return m;
 	}
-	/* LMDB would try to initialize an empty one. */
-	rc = stat(path, &st) ? errno : S_ISREG(st.st_mode) && st.st_size ? 0 : MDB_INVALID;
 	if (!rc)
-		rc = mdb_env_create(&m->env);
-	if (!rc)
-		rc = mdb_env_open(m->env, path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS,
-				  0);
-	if (!rc)
-		rc = check_size(m->env, path);
+		rc = open_env(m, fd);
 	if (!rc)
 		rc = open_txns(m);
 	if (!rc)
 		rc = read_mark(m);
+	if (fd >= 0)
+		close(fd);
 	if (!rc)
 		return m;
 	report_error(r, path, 0, "cannot read the map: %s", explain(rc));

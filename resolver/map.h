@@ -2,10 +2,11 @@
  * resolver/map.h - read-only maps: `hash` (LMDB files of createmap), `sequence` and `passwd`.
  *
  * Owner:  opened by one thread, then looked up by any number, each with a slot of its own.
- * Memory: reference counted; what map_get() hands out lives as long as the map.
- * Locks:  none. A file is opened read-only without a lock file, its read transactions stay open:
- * files are replaced, never changed, so there is no reader to wait for. Limits: keys over
- * MAP_KEY_MAX bytes never match.
+ * Memory: reference counted; what map_get() hands out lives as long as the map. A file is copied
+ *         into memory (memfd), so it may be replaced, or even overwritten, at any time.
+ * Locks:  none. LMDB opens the copy read-only without a lock file; its read transactions stay open,
+ *         since nobody ever writes.
+ * Limits: keys over MAP_KEY_MAX bytes never match.
  */
 #ifndef RESOLVER_MAP_H
 #define RESOLVER_MAP_H

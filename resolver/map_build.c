@@ -215,6 +215,8 @@ static int set_mode(int fd, const char *path)
 	umask(mask);
 	if (stat(path, &st))
 		return errno != ENOENT ? -errno : fchmod(fd, 0644 & ~mask) ? -errno : 0;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
 	if (!S_ISREG(st.st_mode))
 		return -EEXIST;
 	if (geteuid() == 0 && fchown(fd, st.st_uid, st.st_gid))
@@ -255,7 +257,7 @@ int map_build_write(struct map_build *b, const char *path, struct report *r)
 	fd = mkostemp(temp, O_CLOEXEC);
 	int rc = fd < 0 ? -errno : 0;
 	if (rc) {
-		report_error(r, temp, 0, "cannot create: %s", strerror(-rc));
+		report_error(r, path, 0, "cannot create a file beside it: %s", strerror(-rc));
 		free(temp);
 		return rc;
 	}
@@ -265,7 +267,7 @@ int map_build_write(struct map_build *b, const char *path, struct report *r)
 		int e = fill(b, temp);
 
 		if (e) {
-			report_error(r, temp, 0, "cannot write: %s", mdb_strerror(e));
+			report_error(r, path, 0, "cannot write the new map: %s", mdb_strerror(e));
 			rc = e > 0 ? -e : -EIO;
 		}
 	} else {

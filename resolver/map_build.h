@@ -4,7 +4,7 @@
  * Owner:  one thread. Blocks: it reads nothing, but writes and syncs.
  * Memory: the builder owns copies of all keys and values.
  * Safety: the file appears complete or not at all: temporary file in the same folder, fsync,
- * rename, fsync of the folder. No lock file is left behind.
+ *         rename, fsync of the folder. No lock file is left behind.
  */
 #ifndef RESOLVER_MAP_BUILD_H
 #define RESOLVER_MAP_BUILD_H

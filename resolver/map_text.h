@@ -2,11 +2,12 @@
  * resolver/map_text.h - the text form of a map, as createmap and the text mailertable read it.
  *
  * Form:   a line is a key up to the first white space, then the value. One trailing colon of the
- * key is dropped. A line whose first visible byte is `#` and an empty line count for nothing; a
- * line that begins with white space continues the entry before it. CR LF ends a line as LF does.
+ *         key is dropped. A line whose first visible byte is `#` and an empty line count for
+ *         nothing; a line that begins with white space continues the entry before it. CR LF ends a
+ *         line as LF does.
  * Memory: entries point into the text, joined ones into the parser, until the next call.
- * Limits: keys of MAP_TEXT_KEY_MAX bytes, values of MAP_TEXT_VALUE_MAX; no control characters but
- * tab.
+ * Limits: keys of MAP_TEXT_KEY_MAX bytes, values of MAP_TEXT_VALUE_MAX; the only control character
+ *         is tab.
  */
 #ifndef RESOLVER_MAP_TEXT_H
 #define RESOLVER_MAP_TEXT_H

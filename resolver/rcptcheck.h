@@ -1,6 +1,5 @@
 /*
- * resolver/rcptcheck.h - may mail go to this recipient, and where? R 3.12.2, checks after RCPT;
- * routes.
+ * resolver/rcptcheck.h - may mail go to this recipient, and where? R 3.12.2, checks after RCPT.
  *
  * Any thread, in a read section; no memory of its own.
  */

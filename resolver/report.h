@@ -1,8 +1,7 @@
 /*
- * resolver/report.h - what is wrong with a map, as lines "FILE:LINE: text", for stderr, the log and
- * smar.ctl.
+ * resolver/report.h - what is wrong with a map, as lines "FILE:LINE: text".
  *
- * Owner:  one thread at a time.
+ * Owner:  one thread at a time. For stderr, the log and smar.ctl.
  * Memory: a growing buffer; report_free() gives it back. Start with a zeroed struct.
  * Limits: REPORT_LINES_MAX lines are kept, all are counted.
  */

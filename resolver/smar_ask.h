@@ -4,7 +4,7 @@
  * Owner:  a struct smar_ask and its links belong to one loop.
  * Memory: one small object per link; a question costs no allocation unless it waits.
  * Limits: SMAR_ASK_PARKED_MAX waiting questions a loop. A message that cannot be read closes its
- * link.
+ *         link.
  */
 #ifndef RESOLVER_SMAR_ASK_H
 #define RESOLVER_SMAR_ASK_H

@@ -2,8 +2,8 @@
  * resolver/smar_main.c - smar, the address resolver: start, signals, end. See smar(8).
  *
  * Threads: loop 0 in the main thread also accepts links, has the control socket and the signals;
- * loops 1 to N - 1; the reload thread. Signals: TERM and INT end it, USR1 reads the maps again,
- * USR2 rewinds the log.
+ *          loops 1 to N - 1; the reload thread.
+ * Signals: TERM and INT end it, USR1 reads the maps again, USR2 rewinds the log.
  */
 #include "resolver/reload.h"
 #include "resolver/smar_ask.h"
