@@ -221,13 +221,34 @@ static unsigned collect(struct cdb_writer *w, struct event *e)
 	return n;
 }
 
+/* Notes whose writer is gone; thread of loop notify. */
+static struct cdb_note *left_behind;
+
+static void note_leave(struct cdb_note *note)
+{
+	note->w = NULL;
+	note->next = left_behind;
+	left_behind = note;
+}
+
+static void note_end(struct cdb_note *note)
+{
+	struct cdb_note **at = &left_behind;
+
+	while (*at && *at != note)
+		at = &(*at)->next;
+	if (*at)
+		*at = note->next;
+	free(note);
+}
+
 static void note_run(struct loop_mail *m)
 {
 	struct cdb_note *note = (struct cdb_note *)m;
 	struct event e[2 * CDB_SLOTS];
 
 	if (!note->w) {
-		free(note);
+		note_end(note);
 		return;
 	}
 	struct cdb_writer *w = note->w;
@@ -318,7 +339,7 @@ static void release(struct cdb_writer *w)
 		close(w->pool[i].fd);
 	}
 	if (w->note && atomic_load(&w->note->posted))
-		w->note->w = NULL;
+		note_leave(w->note);
 	else
 		free(w->note);
 	sem_destroy(&w->work);

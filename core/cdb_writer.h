@@ -46,11 +46,12 @@ struct cdb_spare {
 	int fd;
 };
 
-/* Lives on when the writer goes first; the loop frees it then. */
+/* Lives on when the writer goes first; the loop frees it then, if it runs again. */
 struct cdb_note {
 	struct loop_mail mail;
 	atomic_bool posted;
-	struct cdb_writer *w;           /* thread of loop notify */
+	struct cdb_writer *w;           /* thread of loop notify; NULL: gone */
+	struct cdb_note *next;          /* of those left behind */
 };
 
 struct cdb_writer {

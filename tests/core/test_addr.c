@@ -9,7 +9,7 @@
 static void test_parse(void)
 {
 	static const struct {
-		const char *in, *text, *literal;        /* text NULL: refused */
+		const char *in, *text, *literal; /* text NULL: refused */
 		bool loopback;
 	} t[] = {
 		{ "192.0.2.1", "192.0.2.1", "192.0.2.1", false },
@@ -22,7 +22,8 @@ static void test_parse(void)
 		{ "2001:DB8::1", "2001:db8::1", "IPv6:2001:db8::1", false },
 		{ "IPv6:2001:db8::1", "2001:db8::1", "IPv6:2001:db8::1", false },
 		{ "ipv6:fe80:0:0:0:1:2:3:4", "fe80::1:2:3:4", "IPv6:fe80::1:2:3:4", false },
-		{ "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+		{ "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+		  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
 		  "IPv6:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", false },
 		{ "", NULL, NULL, false },
 		{ "IPv6:", NULL, NULL, false },
@@ -35,7 +36,8 @@ static void test_parse(void)
 		{ "1:2:3:4:5:6:7:8:9", NULL, NULL, false },
 		{ "fe80::1%lo", NULL, NULL, false },
 		{ "host.example", NULL, NULL, false },
-		{ "111111111111111111111111111111111111111111111111111111111111111111111111", NULL, NULL, false },
+		{ "111111111111111111111111111111111111111111111111111111111111111111111111", NULL,
+		  NULL, false },
 	};
 
 	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
@@ -48,7 +50,8 @@ static void test_parse(void)
 			continue;
 		}
 		ok(rc == 0 && addr_text(&a, text) == strlen(text) && !strcmp(text, t[i].text) &&
-			   addr_literal(&a, literal) == strlen(literal) && !strcmp(literal, t[i].literal) &&
+			   addr_literal(&a, literal) == strlen(literal) &&
+			   !strcmp(literal, t[i].literal) &&
 			   addr_is_loopback(&a) == t[i].loopback && !a.port,
 		   "parsed: '%s' is %s, %s", t[i].in, text, literal);
 	}
@@ -66,7 +69,8 @@ static void test_sockaddr(void)
 	socklen_t n = addr_to_sockaddr(&a, &ss);
 	const struct sockaddr_in *in = (const void *)&ss;
 	ok(n == sizeof *in && in->sin_family == AF_INET && in->sin_port == htons(25) &&
-		   in->sin_addr.s_addr == htonl(0xc0000207), "IPv4 to sockaddr");
+		   in->sin_addr.s_addr == htonl(0xc0000207),
+	   "IPv4 to sockaddr");
 	addr_from_sockaddr((void *)&ss, &b);
 	ok(addr_eq(&a, &b), "and back");
 	addr_parse(SPAN("2001:db8::7"), &a);
@@ -81,7 +85,8 @@ static void test_sockaddr(void)
 	ok(addr_ip_eq(&a, &b), "IPv4-mapped IPv6 of a socket becomes IPv4");
 	ss.ss_family = AF_UNIX;
 	addr_from_sockaddr((void *)&ss, &b);
-	ok(b.family == ADDR_IPV4 && addr_is_loopback(&b) && !b.port, "a unix socket is 127.0.0.1 port 0");
+	ok(b.family == ADDR_IPV4 && addr_is_loopback(&b) && !b.port,
+	   "a unix socket is 127.0.0.1 port 0");
 }
 
 static void test_equal(void)
@@ -100,7 +105,7 @@ static void test_equal(void)
 static void test_net(void)
 {
 	static const struct {
-		const char *net, *in, *out;     /* in NULL: no net */
+		const char *net, *in, *out; /* in NULL: no net */
 	} t[] = {
 		{ "10.0.0.0/8", "10.255.255.255", "11.0.0.0" },
 		{ "192.0.2.128/25", "192.0.2.255", "192.0.2.127" },
@@ -138,8 +143,8 @@ static void test_net(void)
 		}
 		addr_parse(span_str(t[i].in), &in);
 		addr_parse(span_str(t[i].out), &out);
-		ok(rc == 0 && addr_net_has(&net, &in) && !addr_net_has(&net, &out), "net %s has %s, not %s", t[i].net,
-		   t[i].in, t[i].out);
+		ok(rc == 0 && addr_net_has(&net, &in) && !addr_net_has(&net, &out),
+		   "net %s has %s, not %s", t[i].net, t[i].in, t[i].out);
 	}
 }
 

@@ -24,7 +24,8 @@ static void test_many(void)
 		for (size_t k = 0; k < n[i]; k++)
 			bad += p[i][k] != (char)i;
 	ok(!bad, "no piece overlaps another");
-	ok(arena_bytes(a) >= sum && arena_bytes(a) < 2 * sum + 65536, "bytes taken are known: %zu for %zu", arena_bytes(a), sum);
+	ok(arena_bytes(a) >= sum && arena_bytes(a) < 2 * sum + 65536,
+	   "bytes taken are known: %zu for %zu", arena_bytes(a), sum);
 	arena_free(a);
 }
 
@@ -35,9 +36,11 @@ int main(void)
 	ok(a && arena_bytes(a) == 1024, "an empty arena is 1 KB");
 	struct span s = arena_span(a, SPAN("a\0b"));
 	ok(span_eq(s, SPAN("a\0b")) && s.p[3] == 0, "a span is copied with a NUL behind it");
-	ok(span_eq(arena_span(a, (struct span){ NULL, 0 }), SPAN("")), "a copy of nothing is an empty text");
+	ok(span_eq(arena_span(a, (struct span){ NULL, 0 }), SPAN("")),
+	   "a copy of nothing is an empty text");
 	is_str(arena_str(a, "text"), "text", "a text is copied");
-	ok(!arena_alloc(a, SIZE_MAX) && !arena_alloc(a, SIZE_MAX - 6), "impossible sizes are refused");
+	ok(!arena_alloc(a, SIZE_MAX) && !arena_alloc(a, SIZE_MAX - 6),
+	   "impossible sizes are refused");
 	ok(arena_alloc(a, 0) != NULL, "nothing can be asked for");
 	arena_free(a);
 	arena_free(NULL);

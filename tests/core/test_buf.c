@@ -29,7 +29,8 @@ static void test_model(void)
 			buf_eat(&b, n);
 			from += n;
 		}
-		bad += buf_len(&b) != to - from || memcmp(buf_span(&b).p ? buf_span(&b).p : "", model + from, to - from);
+		bad += buf_len(&b) != to - from ||
+		       memcmp(buf_span(&b).p ? buf_span(&b).p : "", model + from, to - from);
 	}
 	ok(!bad, "random adds and eats keep order and content");
 	buf_release(&b);

@@ -46,6 +46,7 @@ int main(void)
 	ok(!back, "monotonic time does not go back");
 	ok(clock_thread_cpu() > cpu, "work takes CPU time");
 	time_t now = time(NULL);
-	ok(clock_wall() / USEC_PER_SEC - now <= 1 && clock_wall() / USEC_PER_SEC >= now, "wall time is that of the system");
+	ok(clock_wall() / USEC_PER_SEC - now <= 1 && clock_wall() / USEC_PER_SEC >= now,
+	   "wall time is that of the system");
 	return plan_done();
 }

@@ -21,9 +21,14 @@ static struct envelope make(void)
 	routes[0] = SPAN("route one");
 	routes[1] = SPAN("");
 	rcpts[0] = (struct env_rcpt){ .addr = SPAN("one@example.org"), .idx = 0, .route = 0 };
-	rcpts[1] = (struct env_rcpt){ .addr = span_of(long_addr, ENV_ADDR_MAX), .orcpt = SPAN("rfc822;two+40example.org"),
-				      .idx = 5, .route = ENV_NO_ROUTE, .notify = ENV_NOTIFY_FAILURE | ENV_NOTIFY_DELAY };
-	rcpts[2] = (struct env_rcpt){ .addr = SPAN("p\xc3\xa4@example.org"), .idx = UINT32_MAX, .route = 1 };
+	rcpts[1] = (struct env_rcpt){ .addr = span_of(long_addr, ENV_ADDR_MAX),
+				      .orcpt = SPAN("rfc822;two+40example.org"),
+				      .idx = 5,
+				      .route = ENV_NO_ROUTE,
+				      .notify = ENV_NOTIFY_FAILURE | ENV_NOTIFY_DELAY };
+	rcpts[2] = (struct env_rcpt){ .addr = SPAN("p\xc3\xa4@example.org"),
+				      .idx = UINT32_MAX,
+				      .route = 1 };
 	struct envelope e = {
 		.ta = 0x407CE49200,
 		.wall_arrival = 1795352456123456,
@@ -44,17 +49,19 @@ static struct envelope make(void)
 
 static bool same(const struct envelope *a, const struct envelope *b)
 {
-	bool eq = a->ta == b->ta && a->wall_arrival == b->wall_arrival && span_eq(a->sender, b->sender) &&
-		  addr_eq(&a->client, &b->client) && a->body == b->body && a->ret == b->ret && a->flags == b->flags &&
-		  span_eq(a->envid, b->envid) && a->route_count == b->route_count && a->rcpt_count == b->rcpt_count;
+	bool eq = a->ta == b->ta && a->wall_arrival == b->wall_arrival &&
+		  span_eq(a->sender, b->sender) && addr_eq(&a->client, &b->client) &&
+		  a->body == b->body && a->ret == b->ret && a->flags == b->flags &&
+		  span_eq(a->envid, b->envid) && a->route_count == b->route_count &&
+		  a->rcpt_count == b->rcpt_count;
 
 	for (uint32_t i = 0; eq && i < a->route_count; i++)
 		eq = span_eq(a->route[i], b->route[i]);
 	for (uint32_t i = 0; eq && i < a->rcpt_count; i++) {
 		const struct env_rcpt *x = &a->rcpt[i], *y = &b->rcpt[i];
 
-		eq = span_eq(x->addr, y->addr) && span_eq(x->orcpt, y->orcpt) && x->idx == y->idx && x->route == y->route &&
-		     x->notify == y->notify;
+		eq = span_eq(x->addr, y->addr) && span_eq(x->orcpt, y->orcpt) && x->idx == y->idx &&
+		     x->route == y->route && x->notify == y->notify;
 	}
 	return eq;
 }
@@ -67,7 +74,8 @@ static void test_round_trip(const struct envelope *e, const char *name)
 	unsigned accepted = 0;
 
 	is_int(envelope_encode(e, &b), 0, name);
-	ok(envelope_decode(buf_span(&b), a, &back) == 0 && same(e, &back), "%s: all comes back", name);
+	ok(envelope_decode(buf_span(&b), a, &back) == 0 && same(e, &back), "%s: all comes back",
+	   name);
 	for (size_t cut = 0; cut < buf_len(&b); cut++) {
 		/* A copy, so that reading beyond its end is seen. */
 		char *copy = malloc(cut + 1);
@@ -113,7 +121,8 @@ static void test_limits(void)
 	buf_release(&b);
 }
 
-/* Single bytes of a good one changed: whatever is accepted must be what encoding gives, and safe to walk. */
+/* Single bytes of a good one changed: whatever is accepted must be what encoding gives, and safe to
+ * walk. */
 static void test_hostile(void)
 {
 	struct envelope e = make(), back;
@@ -128,18 +137,22 @@ static void test_hostile(void)
 
 		memcpy(copy, b.p, buf_len(&b));
 		for (long k = random() % 3; k >= 0; k--)
-			copy[(size_t)random() % buf_len(&b)] = (char)(random() % 2 ? random() : 255);
+			copy[(size_t)random() % buf_len(&b)] =
+				(char)(random() % 2 ? random() : 255);
 		if (!envelope_decode(span_of(copy, buf_len(&b)), a, &back)) {
 			accepted++;
 			again.r = again.w = 0;
-			bad += envelope_encode(&back, &again) != 0 || buf_len(&again) != buf_len(&b);
+			bad += envelope_encode(&back, &again) != 0 ||
+			       buf_len(&again) != buf_len(&b);
 			for (uint32_t k = 0; k < back.rcpt_count; k++)
-				bad += back.rcpt[k].route != ENV_NO_ROUTE && back.rcpt[k].route >= back.route_count;
+				bad += back.rcpt[k].route != ENV_NO_ROUTE &&
+				       back.rcpt[k].route >= back.route_count;
 		}
 		free(copy);
 		arena_free(a);
 	}
-	ok(accepted > 100 && !bad, "changed bytes: %u of 30000 accepted, each a good envelope", accepted);
+	ok(accepted > 100 && !bad, "changed bytes: %u of 30000 accepted, each a good envelope",
+	   accepted);
 	buf_release(&b);
 	buf_release(&again);
 }
@@ -157,10 +170,12 @@ static void test_counts(void)
 	size_t at_routes = buf_len(&b) - 8, at_rcpts = buf_len(&b) - 4;
 	for (size_t i = 0; i < sizeof huge / sizeof huge[0]; i++) {
 		memcpy(b.p + at_routes, &huge[i], 4);
-		is_int(envelope_decode(buf_span(&b), a, &back), -EBADMSG, "a number of routes that are not there");
+		is_int(envelope_decode(buf_span(&b), a, &back), -EBADMSG,
+		       "a number of routes that are not there");
 		memset(b.p + at_routes, 0, 4);
 		memcpy(b.p + at_rcpts, &huge[i], 4);
-		is_int(envelope_decode(buf_span(&b), a, &back), -EBADMSG, "a number of recipients that are not there");
+		is_int(envelope_decode(buf_span(&b), a, &back), -EBADMSG,
+		       "a number of recipients that are not there");
 		memset(b.p + at_rcpts, 0, 4);
 	}
 	is_int(envelope_decode(buf_span(&b), a, &back), 0, "with both 0 it is good");

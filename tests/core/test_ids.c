@@ -26,11 +26,16 @@ int main(void)
 	is_int((int64_t)id_client_text(1, 0x0000137D, 0, t), 19, "length of a C id");
 	is_str(t, "C010000137D00000000", "the example of R 10.1");
 	id_client_text(255, UINT32_MAX, 3, t);
-	is_str(t, "CFF" "FFFFFFFF" "00000003", "largest process and counter");
+	is_str(t,
+	       "CFF"
+	       "FFFFFFFF"
+	       "00000003",
+	       "largest process and counter");
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		uint64_t id = 5;
 
-		ok(id_parse(span_str(bad[i]), &id) == -EINVAL && id == 5, "not an id: '%s'", bad[i]);
+		ok(id_parse(span_str(bad[i]), &id) == -EINVAL && id == 5, "not an id: '%s'",
+		   bad[i]);
 	}
 	static const uint64_t ids[] = { 0, 1, 255, 256, 0x407CE49200, UINT64_MAX };
 	for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {

@@ -54,7 +54,8 @@ static void test_encode(void)
 		size_t n;
 		const char *out;
 	} t[] = {
-		{ "550 5.7.1 no, not now, 99% usage", 32, "550 5.7.1 no%2C not now%2C 99%25 usage" },
+		{ "550 5.7.1 no, not now, 99% usage", 32,
+		  "550 5.7.1 no%2C not now%2C 99%25 usage" },
 		{ "", 0, "" },
 		{ "a\0b", 3, "a%00b" },
 		{ "\r\n\t\x1b[0m\x7f", 8, "%0D%0A%09%1B[0m%7F" },
@@ -71,7 +72,8 @@ static void test_encode(void)
 	}
 	is_int((int64_t)log_encode(SPAN("abcdefgh"), small, sizeof small), 5, "a short buffer");
 	is_str(small, "abcde", "is filled");
-	is_int((int64_t)log_encode(SPAN("abc,"), small, sizeof small), 3, "a sequence that does not fit");
+	is_int((int64_t)log_encode(SPAN("abc,"), small, sizeof small), 3,
+	       "a sequence that does not fit");
 	is_str(small, "abc", "is not begun");
 	log_encode(SPAN("ab,"), small, sizeof small);
 	is_str(small, "ab%2C", "one that just fits is there");
@@ -84,7 +86,9 @@ static bool is_time(const char *p)
 	static const char form[] = "dddd-dd-ddTdd:dd:dd.dddddd+dddd";
 
 	for (size_t i = 0; form[i]; i++) {
-		bool fits = form[i] == 'd' ? isdigit((unsigned char)p[i]) : form[i] == '+' ? p[i] == '+' || p[i] == '-' : p[i] == form[i];
+		bool fits = form[i] == 'd'   ? isdigit((unsigned char)p[i])
+			    : form[i] == '+' ? p[i] == '+' || p[i] == '-'
+					     : p[i] == form[i];
 
 		if (!fits)
 			return false;
@@ -145,7 +149,8 @@ static void test_text(void)
 	       "error=No such file or directory",
 	       "all kinds of fields");
 	is_str(line_of(1, TIME_BYTES + 1), "empty=, blank= , last=0", "empty and blank values");
-	is_str(line_of(2, TIME_BYTES + 1), "sev=CRIT, func=here, count=3, path=/a b%0A", "an event");
+	is_str(line_of(2, TIME_BYTES + 1), "sev=CRIT, func=here, count=3, path=/a b%0A",
+	       "an event");
 	ok(!line_of(3, 0), "that is all");
 }
 
@@ -154,14 +159,17 @@ static void test_json(void)
 	begin(&(struct log_setup){ .level = 9, .json = true });
 	all_fields();
 	end();
-	ok(!strncmp(text, "{\"time\":\"", 9) && is_time(text + 9), "an object begins with the time");
+	ok(!strncmp(text, "{\"time\":\"", 9) && is_time(text + 9),
+	   "an object begins with the time");
 	is_str(line_of(0, 9 + TIME_BYTES),
 	       "\",\"sev\":\"WARN\",\"ss_sess\":\"S00000000407CE49200\",\"mail\":\"<>\",\"rcpt\":\"<a,b@\xc3\xa4.example>\","
 	       "\"reply\":\"550 \\\"no\\\\\\\" way \\u00ff\\u00c3\\u000a\",\"where\":\"final_dot\",\"stat\":-42,"
 	       "\"client\":\"2001:db8::1\",\"errno\":\"ENOENT\",\"error\":\"No such file or directory\"}",
 	       "all kinds of fields");
-	is_str(line_of(1, 9 + TIME_BYTES), "\",\"empty\":\"\",\"blank\":\" \",\"last\":0}", "empty and blank values");
-	is_str(line_of(2, 9 + TIME_BYTES), "\",\"sev\":\"CRIT\",\"func\":\"here\",\"text\":\"count=3, path=/a b\\u000a\"}",
+	is_str(line_of(1, 9 + TIME_BYTES), "\",\"empty\":\"\",\"blank\":\" \",\"last\":0}",
+	       "empty and blank values");
+	is_str(line_of(2, 9 + TIME_BYTES),
+	       "\",\"sev\":\"CRIT\",\"func\":\"here\",\"text\":\"count=3, path=/a b\\u000a\"}",
 	       "an event");
 }
 
@@ -240,7 +248,9 @@ static void test_long(bool json, size_t each, char c)
 	size_t n = strcspn(text, "\n");
 	ok(n > 8000 && n < 8192, "fields of %zu bytes: cut at 8 KB, %zu", each, n);
 	if (json)
-		ok(text[n - 1] == '}' && (text[n - 2] == '"' || isdigit((unsigned char)text[n - 2])), "and is still an object");
+		ok(text[n - 1] == '}' &&
+			   (text[n - 2] == '"' || isdigit((unsigned char)text[n - 2])),
+		   "and is still an object");
 	else
 		ok(is_time(text), "and is still a line");
 	ok(line_of(1, 0) && strstr(line_of(1, 0), "next"), "the next line is whole");
@@ -271,7 +281,8 @@ static void test_threads(void)
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < THREADS; i++) {
 			id[round * THREADS + i] = round * THREADS + i;
-			thread_start(&t[i], "logs", THREAD_ANY_CPU, many_lines, &id[round * THREADS + i]);
+			thread_start(&t[i], "logs", THREAD_ANY_CPU, many_lines,
+				     &id[round * THREADS + i]);
 		}
 		for (int i = 0; i < THREADS; i++)
 			thread_join(t[i]);
@@ -280,11 +291,13 @@ static void test_threads(void)
 	for (char *p = text; *p; p = strchr(p, '\n') + 1, lines++) {
 		unsigned thread, line;
 
-		if (!is_time(p) || sscanf(p + TIME_BYTES, " thread=%u, line=%u\n", &thread, &line) != 2 || thread >= 2 * THREADS ||
-		    next[thread]++ != line)
+		if (!is_time(p) ||
+		    sscanf(p + TIME_BYTES, " thread=%u, line=%u\n", &thread, &line) != 2 ||
+		    thread >= 2 * THREADS || next[thread]++ != line)
 			bad++;
 	}
-	is_int(lines, 2 * THREADS * LINES, "all lines of all threads are there, also of later ones");
+	is_int(lines, 2 * THREADS * LINES,
+	       "all lines of all threads are there, also of later ones");
 	is_int(bad, 0, "whole, and in the order of their thread");
 }
 
@@ -341,7 +354,8 @@ static void read_pipe(void *arg)
 	fclose(f);
 }
 
-/* A full pipe, nobody reads: the caller goes on, later the reader learns how many lines are missing. */
+/* A full pipe, nobody reads: the caller goes on, later the reader learns how many lines are
+ * missing. */
 static void test_stuck(void)
 {
 	enum { MANY = 30000 };
@@ -359,8 +373,8 @@ static void test_stuck(void)
 	thread_start(&t, "reader", THREAD_ANY_CPU, read_pipe, &p[0]);
 	end();
 	thread_join(t);
-	ok(stuck_lost > 0 && stuck_lines + stuck_lost == MANY, "%u lines and %llu lost are all", stuck_lines,
-	   (unsigned long long)stuck_lost);
+	ok(stuck_lost > 0 && stuck_lines + stuck_lost == MANY, "%u lines and %llu lost are all",
+	   stuck_lines, (unsigned long long)stuck_lost);
 }
 
 static void test_full_disk(void)
@@ -397,7 +411,8 @@ static void test_syslog(void)
 	log_event(LOG_LV_MAIL, LOG_SEV_ERR, "a", "one=%%1");
 	log_event(LOG_LV_MAIL, LOG_SEV_NONE, "a", "two");
 	end();
-	is_str(text, "smx-test: sev=ERR, func=a, one=%1\nsmx-test: func=a, two\n", "syslog(3) gets lines without the time");
+	is_str(text, "smx-test: sev=ERR, func=a, one=%1\nsmx-test: func=a, two\n",
+	       "syslog(3) gets lines without the time");
 	closelog();
 }
 
@@ -414,7 +429,8 @@ static void test_exit(void)
 	int status;
 	waitpid(pid, &status, 0);
 	end();
-	is_str(line_of(0, TIME_BYTES + 1), "func=child, last words", "exit() writes what is buffered");
+	is_str(line_of(0, TIME_BYTES + 1), "func=child, last words",
+	       "exit() writes what is buffered");
 }
 
 int main(void)

@@ -230,7 +230,8 @@ static void test_period(void)
 	periods = busiest = 0;
 	while (periods < 3)
 		loop_turn(loop, 0);
-	ok(busiest > 0 && busiest <= 100 && loop_busy_percent(loop) <= 100, "a busy loop is busy: %u %%", busiest);
+	ok(busiest > 0 && busiest <= 100 && loop_busy_percent(loop) <= 100,
+	   "a busy loop is busy: %u %%", busiest);
 	loop_on_period(loop, NULL, NULL);
 	loop_timer_after(loop, &timer, 250000);
 	forget();

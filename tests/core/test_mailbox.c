@@ -27,7 +27,8 @@ static void send_all(void *arg)
 	}
 }
 
-/* As loops do: sleep only when nothing is there. False: nothing came for a long time, a wake-up was lost. */
+/* As loops do: sleep only when nothing is there. False: nothing came for a long time, a wake-up was
+ * lost. */
 static bool wait_for_mail(void)
 {
 	struct pollfd p = { .fd = box.fd, .events = POLLIN };

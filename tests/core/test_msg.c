@@ -35,12 +35,12 @@ static struct span some_str(void)
 	return span_of(text, next_value() % sizeof text);
 }
 
-#define SOME_u8   (uint8_t)next_value()
-#define SOME_u16  (uint16_t)next_value()
-#define SOME_u32  (uint32_t)next_value()
-#define SOME_u64  next_value()
-#define SOME_addr some_addr()
-#define SOME_str  some_str()
+#define SOME_u8         (uint8_t) next_value()
+#define SOME_u16        (uint16_t) next_value()
+#define SOME_u32        (uint32_t) next_value()
+#define SOME_u64        next_value()
+#define SOME_addr       some_addr()
+#define SOME_str        some_str()
 #define SAME_u8(a, b)   ((a) == (b))
 #define SAME_u16(a, b)  ((a) == (b))
 #define SAME_u32(a, b)  ((a) == (b))
@@ -48,8 +48,8 @@ static struct span some_str(void)
 #define SAME_addr(a, b) addr_eq(&(a), &(b))
 #define SAME_str(a, b)  span_eq(a, b)
 
-/* One message there and back; the number of things that are wrong. Cuts and random changes are tried on a
- * copy of the exact size, so that a sanitizer sees what reads beyond it. */
+/* One message there and back; the number of things that are wrong. Cuts and random changes are
+ * tried on a copy of the exact size, so that a sanitizer sees what reads beyond it. */
 #define F(type, name) m.name = SOME_##type;
 #define M(name, number, fields)                                                                    \
 	static void fill_##name(struct msg_##name *out)                                            \
@@ -123,7 +123,9 @@ static void test_all(void)
 
 static void test_results(void)
 {
-	struct msg_rcpt_result r = { .idx = 7, .outcome = MSG_FAILED, .stage = MSG_AT_RCPT,
+	struct msg_rcpt_result r = { .idx = 7,
+				     .outcome = MSG_FAILED,
+				     .stage = MSG_AT_RCPT,
 				     .reply = SPAN("550 5.1.1 no such user") };
 	struct msg_rcpt_result got;
 	char big[3000];
@@ -136,8 +138,10 @@ static void test_results(void)
 	is_int(msg_rcpt_result_add(&b, &r), 0, "add one with an endless reply");
 	struct span rest = buf_span(&b);
 	ok(msg_rcpt_result_next(&rest, &got) == 1 && got.idx == 7 && got.outcome == MSG_FAILED &&
-		   got.stage == MSG_AT_RCPT && span_eq(got.reply, SPAN("550 5.1.1 no such user")), "the first one");
-	ok(msg_rcpt_result_next(&rest, &got) == 1 && got.idx == 8 && got.reply.n == 1000, "the second one, cut");
+		   got.stage == MSG_AT_RCPT && span_eq(got.reply, SPAN("550 5.1.1 no such user")),
+	   "the first one");
+	ok(msg_rcpt_result_next(&rest, &got) == 1 && got.idx == 8 && got.reply.n == 1000,
+	   "the second one, cut");
 	is_int(msg_rcpt_result_next(&rest, &got), 0, "the end");
 	rest = span_head(buf_span(&b), 20);
 	is_int(msg_rcpt_result_next(&rest, &got), -EBADMSG, "a result that is cut off");

@@ -46,6 +46,6 @@ int main(void)
 	test_size(1);
 	test_size(40);
 	test_size(4096);
-	test_size(70000);       /* larger than a slab */
+	test_size(70000); /* larger than a slab */
 	return plan_done();
 }

@@ -26,7 +26,8 @@ static void test_round_trip(uint8_t mailer, unsigned count)
 	size_t n = route_encode(&r, bytes);
 	unsigned accepted = 0;
 
-	ok(n <= sizeof bytes && route_decode(span_of(bytes, n), &back) == 0, "mailer %u, %u hosts: %zu bytes", mailer, count, n);
+	ok(n <= sizeof bytes && route_decode(span_of(bytes, n), &back) == 0,
+	   "mailer %u, %u hosts: %zu bytes", mailer, count, n);
 	bool same = back.mailer == mailer && back.count == count && back.ttl_sec == 0;
 	for (unsigned i = 0; i < count; i++)
 		same = same && addr_eq(&r.host[i], &back.host[i]);
@@ -39,7 +40,8 @@ static void test_round_trip(uint8_t mailer, unsigned count)
 	is_int(route_decode(span_of(longer, n + 1), &back), -EBADMSG, "nor a longer one");
 	r.ttl_sec = 999;
 	char again[ROUTE_BYTES_MAX];
-	is_mem(again, route_encode(&r, again), bytes, n, "equal routes have equal bytes whatever their time to live");
+	is_mem(again, route_encode(&r, again), bytes, n,
+	       "equal routes have equal bytes whatever their time to live");
 }
 
 static void test_hostile(void)

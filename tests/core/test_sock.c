@@ -64,7 +64,8 @@ static void test_unix(void)
 	is_int(sock_listen_unix(path, 0660), -EADDRINUSE, "a live socket is not replaced");
 	int c = sock_connect_unix(path);
 	ok(c >= 0 && is_nonblocking_cloexec(c), "connect");
-	ok(sock_peer(c, &uid, &gid, &pid) == 0 && uid == geteuid() && pid == getpid(), "the peer is known");
+	ok(sock_peer(c, &uid, &gid, &pid) == 0 && uid == geteuid() && pid == getpid(),
+	   "the peer is known");
 	close(c);
 	close(l);
 	is_int(sock_connect_unix(path), -ECONNREFUSED, "the file of a dead socket stays");
@@ -75,7 +76,8 @@ static void test_unix(void)
 	FILE *f = fopen(file, "w");
 	fputs("precious\n", f);
 	fclose(f);
-	is_int(sock_listen_unix(file, 0660), -EADDRINUSE, "a file that is no socket is not replaced");
+	is_int(sock_listen_unix(file, 0660), -EADDRINUSE,
+	       "a file that is no socket is not replaced");
 	ok(stat(file, &st) == 0 && st.st_size == 9, "it is still there");
 	char longer[200];
 	memset(longer, 'x', sizeof longer - 1);

@@ -27,7 +27,8 @@ static void test_compare(void)
 		struct span a = span_str(t[i].a), b = span_str(t[i].b);
 
 		ok(span_eq(a, b) == t[i].eq && span_caseeq(a, b) == t[i].caseeq &&
-			   span_startswith(a, b) == t[i].starts && span_casestartswith(a, b) == t[i].casestarts &&
+			   span_startswith(a, b) == t[i].starts &&
+			   span_casestartswith(a, b) == t[i].casestarts &&
 			   span_endswith(a, b) == t[i].ends,
 		   "compare '%s' with '%s'", t[i].a, t[i].b);
 	}
@@ -47,7 +48,9 @@ static void test_find(void)
 	is_int((int64_t)span_find(s, SPAN("b.c")), 2, "find at the end");
 	is_int((int64_t)span_find(s, SPAN("c.")), 5, "find nothing");
 	is_int((int64_t)span_find(SPAN("a\0b"), SPAN("\0b")), 1, "find over a NUL");
-	ok(span_eq(span_from(s, 2), SPAN("b.c")) && span_from(s, 5).n == 0 && span_from(s, 99).n == 0, "from");
+	ok(span_eq(span_from(s, 2), SPAN("b.c")) && span_from(s, 5).n == 0 &&
+		   span_from(s, 99).n == 0,
+	   "from");
 	ok(span_eq(span_head(s, 1), SPAN("a")) && span_eq(span_head(s, 99), s), "head");
 }
 
@@ -55,7 +58,9 @@ static void test_trim_word(void)
 {
 	static const struct {
 		const char *in, *trimmed;
-	} t[] = { { "", "" }, { " \t ", "" }, { " a b\t", "a b" }, { "a", "a" }, { "\r\na ", "\r\na" } };
+	} t[] = {
+		{ "", "" }, { " \t ", "" }, { " a b\t", "a b" }, { "a", "a" }, { "\r\na ", "\r\na" }
+	};
 	char got[64];
 
 	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
@@ -101,8 +106,8 @@ static void test_u64(void)
 		uint64_t v = 4711;
 		int rc = span_u64(span_str(t[i].in), t[i].max, &v);
 
-		ok(rc == t[i].rc && v == (rc ? 4711 : t[i].value), "number '%s' up to %llu", t[i].in,
-		   (unsigned long long)t[i].max);
+		ok(rc == t[i].rc && v == (rc ? 4711 : t[i].value), "number '%s' up to %llu",
+		   t[i].in, (unsigned long long)t[i].max);
 	}
 }
 
@@ -115,10 +120,13 @@ static void test_hash(void)
 		memset(text, 'A', n);
 		uint64_t upper = span_casehash(span_of(text, n));
 		memset(text, 'a', n);
-		same += upper == span_casehash(span_of(text, n)) && span_hash(span_of(text, n)) == span_casehash(span_of(text, n));
+		same += upper == span_casehash(span_of(text, n)) &&
+			span_hash(span_of(text, n)) == span_casehash(span_of(text, n));
 	}
 	is_int(same, 40, "casehash folds case at every length");
-	ok(span_hash(SPAN("a")) != span_hash(SPAN("b")) && span_hash(SPAN("")) != span_hash(SPAN("\0")), "hash differs");
+	ok(span_hash(SPAN("a")) != span_hash(SPAN("b")) &&
+		   span_hash(SPAN("")) != span_hash(SPAN("\0")),
+	   "hash differs");
 	for (unsigned i = 0; i < 6400; i++) {
 		size_t n = (size_t)snprintf(text, sizeof text, "host%u.example", i);
 		unsigned *b = &buckets[span_hash(span_of(text, n)) & 63];

@@ -54,7 +54,8 @@ static void test_threads(void)
 
 static void test_quantiles(void)
 {
-	is_int((int64_t)stats_quantile(DELAY, 0.5), 127, "the median of 100 is in the bucket up to 127");
+	is_int((int64_t)stats_quantile(DELAY, 0.5), 127,
+	       "the median of 100 is in the bucket up to 127");
 	is_int((int64_t)stats_quantile(DELAY, 1.0), 127, "so is the largest");
 	is_int((int64_t)stats_quantile(EMPTY, 0.5), 0, "no median of nothing");
 	stats_thread();
@@ -78,20 +79,30 @@ static void test_print(void)
 	struct buf b = { 0 };
 
 	is_int(stats_print_text(&b), 0, "text");
-	ok(has(&b, "rcpt_accepted                800000\n") && has(&b, "sessions_open                4\n"), "has the numbers");
+	ok(has(&b, "rcpt_accepted                800000\n") &&
+		   has(&b, "sessions_open                4\n"),
+	   "has the numbers");
 	buf_eat(&b, buf_len(&b));
 	is_int(stats_print_json(&b), 0, "JSON");
-	ok(span_startswith(buf_span(&b), SPAN("\"rcpt_accepted\":800000,\"sessions_open\":4,\"commit_usec\":{\"count\":")) &&
-		   has(&b, ",\"never\":{\"count\":0,\"sum\":0,\"p50\":0,\"p99\":0}"), "members without braces");
+	ok(span_startswith(
+		   buf_span(&b),
+		   SPAN("\"rcpt_accepted\":800000,\"sessions_open\":4,\"commit_usec\":{\"count\":")) &&
+		   has(&b, ",\"never\":{\"count\":0,\"sum\":0,\"p50\":0,\"p99\":0}"),
+	   "members without braces");
 	buf_eat(&b, buf_len(&b));
 	is_int(stats_print_openmetrics(&b), 0, "OpenMetrics");
-	ok(has(&b, "# TYPE smx_toy_rcpt_accepted counter\n# HELP smx_toy_rcpt_accepted RCPT commands answered 250\n"
-		   "smx_toy_rcpt_accepted_total 800000\n"), "a counter");
-	ok(has(&b, "# TYPE smx_toy_sessions_open gauge\n") && has(&b, "\nsmx_toy_sessions_open 4\n"), "a gauge");
+	ok(has(&b,
+	       "# TYPE smx_toy_rcpt_accepted counter\n# HELP smx_toy_rcpt_accepted RCPT commands answered 250\n"
+	       "smx_toy_rcpt_accepted_total 800000\n"),
+	   "a counter");
+	ok(has(&b, "# TYPE smx_toy_sessions_open gauge\n") &&
+		   has(&b, "\nsmx_toy_sessions_open 4\n"),
+	   "a gauge");
 	ok(has(&b, "smx_toy_commit_usec_bucket{le=\"127\"} 400001\n") &&
 		   has(&b, "smx_toy_commit_usec_bucket{le=\"8191\"} 800001\n") &&
 		   has(&b, "smx_toy_commit_usec_bucket{le=\"+Inf\"} 800002\n") &&
-		   has(&b, "smx_toy_commit_usec_count 800002\n"), "a histogram, its buckets add up");
+		   has(&b, "smx_toy_commit_usec_count 800002\n"),
+	   "a histogram, its buckets add up");
 	ok(!has(&b, "# EOF"), "the end is the caller's");
 	buf_release(&b);
 }

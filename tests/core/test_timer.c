@@ -44,7 +44,8 @@ static void on_fire(struct timer *t)
 	if (random() % 4 == 0)
 		stop((unsigned)random() % COUNT);
 	if (random() % 4 == 0)
-		set((unsigned)random() % COUNT, (usec_t)(wheel.tick * USEC_PER_MSEC) - random() % 10000);
+		set((unsigned)random() % COUNT,
+		    (usec_t)(wheel.tick * USEC_PER_MSEC) - random() % 10000);
 }
 
 static usec_t first_due(void)
@@ -98,7 +99,8 @@ static void test_model(usec_t start, usec_t range, bool by_next, const char *nam
 			n += due[i] != 0;
 		counted += n != wheel.count;
 	}
-	ok(fired > 50 && !bad_time && !bad_twice, "%s: %u fired, each once and at its time", name, fired);
+	ok(fired > 50 && !bad_time && !bad_twice, "%s: %u fired, each once and at its time", name,
+	   fired);
 	is_int(late, 0, "none is left behind");
 	is_int(next_late, 0, "timer_next() is never too late");
 	is_int(stuck, 0, "nor in the past after timer_run()");
@@ -122,7 +124,8 @@ static void test_cases(void)
 	init(5300);
 	is_int(timer_next(&wheel), -1, "nothing set, nothing next");
 	set(0, 7001);
-	ok(timer_isset(&timer[0]) && timer_next(&wheel) == 8000, "a time is rounded up to a millisecond");
+	ok(timer_isset(&timer[0]) && timer_next(&wheel) == 8000,
+	   "a time is rounded up to a millisecond");
 	is_int(timer_run(&wheel, 7999), 0, "not yet");
 	set(0, 9000);
 	is_int(timer_run(&wheel, 8999), 0, "a set timer is moved");
@@ -134,7 +137,8 @@ static void test_cases(void)
 	timer[0].fn = on_chain;
 	timer_set(&wheel, &timer[0], 20000);
 	timer_run(&wheel, 30000);
-	is_int(chain, 10, "a callback that sets its timer in the past again runs once per millisecond");
+	is_int(chain, 10,
+	       "a callback that sets its timer in the past again runs once per millisecond");
 	timer_stop(&wheel, &timer[0]);
 
 	timer[0].fn = timer[1].fn = on_stop_other;
@@ -163,7 +167,8 @@ static void test_far(void)
 		timer_run(&wheel, now);
 		turns++;
 	}
-	ok(fired == 1 && now >= 12345678 + 3 * year && now < 12345678 + 3 * year + 1000, "a timer in three years fires then");
+	ok(fired == 1 && now >= 12345678 + 3 * year && now < 12345678 + 3 * year + 1000,
+	   "a timer in three years fires then");
 	ok(!early && turns < 1000, "and nobody spins until then: %u turns", turns);
 }
 

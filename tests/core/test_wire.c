@@ -18,9 +18,9 @@ static size_t put_all(char *dst, size_t cap)
 static bool get_all(struct span s)
 {
 	struct wire_r r = wire_reader(s);
-	bool same = wire_get_u8(&r) == 0xab && wire_get_u16(&r) == 0xabcd && wire_get_u32(&r) == 0xdeadbeef &&
-		    wire_get_u64(&r) == 0x0123456789abcdef && span_eq(wire_get_str(&r), SPAN("hello")) &&
-		    !wire_get_str(&r).n;
+	bool same = wire_get_u8(&r) == 0xab && wire_get_u16(&r) == 0xabcd &&
+		    wire_get_u32(&r) == 0xdeadbeef && wire_get_u64(&r) == 0x0123456789abcdef &&
+		    span_eq(wire_get_str(&r), SPAN("hello")) && !wire_get_str(&r).n;
 
 	return wire_done(&r) && same;
 }
@@ -48,13 +48,17 @@ int main(void)
 	w = wire_writer(small, 5);
 	wire_put_u32(&w, 0);
 	wire_put_u32(&w, 0);
-	ok(wire_overflow(&w) && small[4] == 'A' && w.n == 8, "a full writer writes nothing beyond its end");
+	ok(wire_overflow(&w) && small[4] == 'A' && w.n == 8,
+	   "a full writer writes nothing beyond its end");
 	wire_put_u8(&w, 7);
 	ok(wire_overflow(&w) && small[4] == 'A', "and stays full");
 
-	struct wire_r r = wire_reader(span_of("\xff\xff\xff\xff" "abc", 7));
+	struct wire_r r = wire_reader(span_of("\xff\xff\xff\xff"
+					      "abc",
+					      7));
 	struct span s = wire_get_str(&r);
 	ok(r.bad && !s.n, "a length beyond the end is bad");
-	ok(wire_get_u64(&r) == 0 && wire_get_str(&r).n == 0 && !wire_done(&r), "and everything after it is 0 and empty");
+	ok(wire_get_u64(&r) == 0 && wire_get_str(&r).n == 0 && !wire_done(&r),
+	   "and everything after it is 0 and empty");
 	return plan_done();
 }
