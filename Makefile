@@ -95,7 +95,7 @@ $(LIB)/shim.so: tests/system/shim.c
 TEST_SRC := $(wildcard $(foreach f,$(FOLDERS),tests/$(f)/test_*.c))
 TEST_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_SRC))
 # queue tests link queue, core and so on; tap.c is shared by all.
-$(BUILD)/tests/%: tests/%.c $(OBJ)/tests/tap.o $(ARCHIVES) $(BUILD)/.flags
+$(TEST_BIN): $(BUILD)/tests/%: tests/%.c $(OBJ)/tests/tap.o $(ARCHIVES) $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Itests -MMD -MP -MF $@.d -o $@ $< $(OBJ)/tests/tap.o \
@@ -105,7 +105,7 @@ $(BUILD)/tests/%: tests/%.c $(OBJ)/tests/tap.o $(ARCHIVES) $(BUILD)/.flags
 # ---- fuzz targets: clang runs them, gcc replays their corpora in make check
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAY := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRC))
-$(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(OBJ)/tests/fuzz/replay.o $(OBJ)/tests/tap.o $(ARCHIVES) $(BUILD)/.flags
+$(FUZZ_REPLAY): $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(OBJ)/tests/fuzz/replay.o $(OBJ)/tests/tap.o $(ARCHIVES) $(BUILD)/.flags
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Itests -o $@ $< $(OBJ)/tests/fuzz/replay.o $(OBJ)/tests/tap.o \
