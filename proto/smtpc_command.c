@@ -53,10 +53,10 @@ static bool is_clean(struct span s)
 
 static void check_bytes(struct smtpc_job *j)
 {
-	if (!is_clean(j->env.sender) || !is_clean(j->env.envid))
+	if (!is_clean(j->env.sender))
 		refuse_all(j, "5.1.7 sender has control characters");
 	for (uint32_t i = 0; i < j->env.rcpt_count; i++)
-		if (!is_clean(j->env.rcpt[i].addr) || !is_clean(j->env.rcpt[i].orcpt))
+		if (!is_clean(j->env.rcpt[i].addr))
 			refuse_one(j, i, MSG_FAILED, MSG_AT_CONTENT,
 				   "5.1.3 recipient has control characters");
 }
@@ -114,11 +114,13 @@ static int add_body(const struct smtpc_job *j, const struct ehlo *e, struct buf 
 	return 0;
 }
 
+/* A value that would not be one parameter is left out. */
 static int add_value(struct buf *out, struct span name, struct span value)
 {
-	int rc = value.n ? buf_add_span(out, name) : 0;
-
-	return rc || !value.n ? rc : buf_add_span(out, value);
+	if (!value.n || !is_clean(value) || span_chr(value, ' ') < value.n)
+		return 0;
+	int rc = buf_add_span(out, name);
+	return rc ? rc : buf_add_span(out, value);
 }
 
 int smtpc_command_mail(const struct smtpc_job *j, const struct ehlo *e, struct buf *out)

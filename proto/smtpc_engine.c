@@ -16,6 +16,10 @@ int smtpc_engine_init(struct smtpc_engine *e, const struct smtpc_setup *s)
 	memset(e, 0, sizeof *e);
 	e->setup = *s;
 	e->loop = s->loop;
+	if (!e->setup.messages_max)
+		e->setup.messages_max = SMTPC_MESSAGES_PER_SESSION;
+	if (!e->setup.idle_usec)
+		e->setup.idle_usec = SMTPC_IDLE_USEC;
 	uint32_t max = s->session_max < SMTPC_SESSIONS ? s->session_max : SMTPC_SESSIONS;
 	pool_init(&e->session_pool, sizeof(struct smtpc_session), max ? max : 1);
 	e->cdb = cdb_reader_new(s->cdb_base, SEGMENTS_OPEN);

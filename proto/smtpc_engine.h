@@ -39,6 +39,8 @@ struct smtpc_setup {
 	uint8_t process;      /* number of this process, for ids in the log */
 	uint32_t worker;      /* number of this loop */
 	uint32_t session_max;
+	uint32_t messages_max; /* over one session; 0: SMTPC_MESSAGES_PER_SESSION */
+	usec_t idle_usec;      /* that a session is kept; 0: SMTPC_IDLE_USEC */
 	struct smtpc_settings settings;
 	const struct smtpc_upstream *up;
 	void *up_ctx;

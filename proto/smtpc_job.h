@@ -55,6 +55,7 @@ struct smtpc_job {
 	bool mail_answered; /* MAIL got any reply: no silent second try any more */
 	bool mail_failed;
 	bool utf8; /* SMTPUTF8 is to be said */
+	bool keep; /* the session may stay open for the next message */
 };
 
 /* Copies what d says. 0 and *out, or -EBADMSG (envelope), -ENOMEM. The record is not opened yet. */

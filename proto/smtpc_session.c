@@ -73,7 +73,7 @@ static void arm(struct smtpc_session *s)
 	struct loop *l = s->engine->loop;
 
 	if (s->phase == SMTPC_PH_IDLE)
-		loop_timer_after(l, &s->timer, SMTPC_IDLE_USEC);
+		loop_timer_after(l, &s->timer, s->engine->setup.idle_usec);
 	else if (s->phase == SMTPC_PH_QUIT)
 		loop_timer_after(l, &s->timer, SMTPC_QUIT_USEC);
 	else
@@ -114,10 +114,12 @@ static struct smtpc_job *take_job(struct smtpc_session *s)
 
 static bool keep(const struct smtpc_session *s)
 {
-	uint32_t max = SMTPC_MESSAGES_PER_SESSION;
+	uint32_t max = s->engine->setup.messages_max;
 
 	if (s->offer.mail_max && s->offer.mail_max < max)
 		max = s->offer.mail_max; /* RFC 9422 */
+	if (s->job && !s->job->keep)
+		return false;
 	return !s->engine->stopping && !s->broken && s->message_count < max;
 }
 
@@ -307,9 +309,29 @@ static enum smtpc_phase bad_reply(struct smtpc_session *s, int rc)
 	return smtpc_session_garbled(s);
 }
 
+/* A reply that was there before we sent what it would have to answer. Taken for an answer it would shift all
+ * that follow, and somebody's mail would count as delivered that is not. */
+static enum smtpc_phase too_early(struct smtpc_session *s)
+{
+	if (s->phase == SMTPC_PH_CONTENT || s->phase == SMTPC_PH_DOT)
+		return smtpc_mail_early_reply(s);
+	return smtpc_session_garbled(s);
+}
+
+static enum smtpc_phase handle(struct smtpc_session *s, bool early)
+{
+	if (s->reply.code == 421)
+		return on_421(s);
+	if (early && s->phase != SMTPC_PH_QUIT)
+		return too_early(s);
+	return on_reply[s->phase](s);
+}
+
 /* True while the session lives. */
 static bool parse(struct smtpc_session *s, struct span in)
 {
+	bool early = false;
+
 	while (in.n) {
 		if (s->phase == SMTPC_PH_IDLE)
 			return enter(s, SMTPC_PH_CLOSED);
@@ -323,9 +345,11 @@ static bool parse(struct smtpc_session *s, struct span in)
 				ehlo_take(&s->offer, reply_line(&s->reply));
 			continue;
 		}
-		enum smtpc_phase next = s->reply.code == 421 ? on_421(s) : on_reply[s->phase](s);
-		if (!enter(s, next))
+		bool commands = s->phase == SMTPC_PH_COMMANDS;
+		if (!enter(s, handle(s, early)))
 			return false;
+		early = early || buf_len(&s->engine->out) ||
+			(commands && s->phase != SMTPC_PH_COMMANDS);
 	}
 	return true;
 }

@@ -152,20 +152,20 @@ static void fake_end_transaction(struct fake_conn *c)
 
 static void fake_ehlo(struct fake_conn *c, const char *line)
 {
-	char out[4096] = "250-fake", *p = out + strlen(out);
 	const char *a = fake_rule_for(c->f, "ehlo", line);
+	struct span rest = span_str(c->f->ehlo);
+	struct buf out = { 0 };
 
 	if (a) {
 		fake_answer(c, a);
 		return;
 	}
-	for (const char *e = c->f->ehlo; *e; e = strchr(e, '\n') + 1)
-		p += sprintf(p, "\r\n250-%.*s", (int)strcspn(e, "\n"), e);
-	p = out;
-	for (char *q = out; (q = strstr(q, "\r\n")); q += 2)
-		p = q + 2;
-	p[3] = ' ';
-	fake_answer(c, out);
+	buf_printf(&out, rest.n ? "250-fake" : "250 fake");
+	for (struct span w; (w = span_word(&rest, "\n")).n;)
+		buf_printf(&out, "\r\n250%c%.*s", rest.n > 1 ? '-' : ' ', (int)w.n, w.p);
+	buf_add(&out, "", 1);
+	fake_answer(c, out.p);
+	buf_release(&out);
 }
 
 static void fake_rcpt(struct fake_conn *c, const char *line)
@@ -224,6 +224,8 @@ static void fake_command(struct fake_conn *c, char *line)
 		c->in_chunk = true;
 		c->chunk_left = strtoull(line + 5, NULL, 10);
 		buf_eat(&f->content, buf_len(&f->content));
+		if (!c->chunk_left)
+			fake_message(c);
 	} else if (!strcmp(line, "RSET")) {
 		fake_end_transaction(c);
 		fake_say(c, "rset", line, "250 2.0.0 ok");
@@ -440,7 +442,7 @@ static void fake_forget_conns(struct fake *f)
 }
 
 /* The next hop goes away. */
-static void fake_unlisten(struct fake *f)
+__attribute__((unused)) static void fake_unlisten(struct fake *f)
 {
 	int fd = f->listen.fd;
 
@@ -473,7 +475,7 @@ static bool fake_wait(struct fake *f, int n)
 }
 
 /* Turns the loop until what() is no more than n; false after ten seconds. */
-static bool fake_wait_open(struct fake *f, int n)
+__attribute__((unused)) static bool fake_wait_open(struct fake *f, int n)
 {
 	usec_t end = clock_now() + 10 * USEC_PER_SEC;
 
@@ -482,7 +484,7 @@ static bool fake_wait_open(struct fake *f, int n)
 	return f->open_count <= n;
 }
 
-static const char *fake_log(struct fake *f)
+__attribute__((unused)) static const char *fake_log(struct fake *f)
 {
 	buf_add(&f->log, "", 1);
 	f->log.w--;
@@ -505,6 +507,8 @@ static int fake_deliver(struct fake *f, uint8_t mailer, const struct envelope *e
 	envelope_encode(&copy, &b);
 	d.envelope = buf_span(&b);
 	int rc = smtpc_engine_deliver(&f->engine, &d);
+	if (rc)
+		diag("deliver: %d", rc);
 	buf_release(&b);
 	return rc;
 }
