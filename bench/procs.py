@@ -168,6 +168,13 @@ def reachable_by_others(path):
     return True
 
 
+def end_on_sigterm():
+    """SIGTERM becomes KeyboardInterrupt, so that what was started is stopped."""
+    def interrupt(*_):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, interrupt)
+
+
 def die(text, code=1):
     print('%s: %s' % (os.path.basename(sys.argv[0]), text), file=sys.stderr)
     sys.exit(code)

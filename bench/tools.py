@@ -96,7 +96,7 @@ class Source:
         """(exit status, results, what it said on stderr)."""
         try:
             out, _ = self.p.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
+        except BaseException:
             self.p.kill()
             self.p.communicate()
             raise
