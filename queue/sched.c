@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { CONN_WAIT_USEC = 2000, DEST_BUCKETS = 1024, INLINE_RCPTS = 4 };
+enum { CONN_WAIT_USEC = 2000, DEST_BUCKETS = 1024, INLINE_RCPTS = 4, BUSY_RATE = 20 };
 
 struct job {
 	struct job *next;
@@ -35,6 +35,9 @@ struct dest {
 	bool ready;
 	struct timer timer;
 	usec_t used;
+	usec_t rate_since;
+	unsigned rate_count;            /* attempts started since then */
+	bool rate_busy;                 /* the second before had many */
 };
 
 struct attempt {
@@ -274,6 +277,22 @@ static struct span part_of(struct sched *s, struct attempt *a)
 	return buf_span(&s->envelope);
 }
 
+/* Sessions are kept for the next message when the flag says so, and else while mail comes so fast that a new one
+ * each time would cost more than it: BUSY_RATE starts in a second. */
+static bool keeps(struct dest *d)
+{
+	struct qloop *l = d->s->l;
+	usec_t now = loop_now(l->loop);
+
+	if (now - d->rate_since >= USEC_PER_SEC) {
+		d->rate_busy = d->rate_count >= BUSY_RATE && now - d->rate_since < 2 * USEC_PER_SEC;
+		d->rate_since = now;
+		d->rate_count = 0;
+	}
+	d->rate_count++;
+	return (l->q->opt.flags & QMGR_F_REUSE_CONNECTION) || d->rate_busy || d->rate_count >= BUSY_RATE || d->head;
+}
+
 static void start(struct dest *d, struct occ_host *h, int slot)
 {
 	struct sched *s = d->s;
@@ -298,6 +317,7 @@ static void start(struct dest *d, struct occ_host *h, int slot)
 	struct msg_deliver m = { .attempt = a->id,
 				 .ta = a->ta->id,
 				 .mailer = d->route.mailer,
+				 .keep = keeps(d),
 				 .host = h->addr,
 				 .seg = a->ta->ref.seg,
 				 .gen = a->ta->ref.gen,

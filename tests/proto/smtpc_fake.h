@@ -497,7 +497,7 @@ static int fake_deliver(struct fake *f, uint8_t mailer, const struct envelope *e
 {
 	struct buf b = { 0 };
 	struct envelope copy = *e;
-	struct msg_deliver d = { .attempt = f->next_ta + 7, .ta = f->next_ta << 8, .mailer = mailer };
+	struct msg_deliver d = { .attempt = f->next_ta + 7, .ta = f->next_ta << 8, .mailer = mailer, .keep = 1 };
 
 	f->next_ta++;
 	copy.ta = d.ta;
