@@ -406,7 +406,7 @@ int cdb_scan(const char *base, uint64_t seg, uint64_t from, bool check_content,
 		return rc;
 	struct walk k = { seg, s.gen, check_content, each, ctx };
 	struct window w = { .fd = s.fd, .limit = s.bytes, .p = malloc(CHUNK_BYTES) };
-	uint64_t at = (from + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1);
+	uint64_t at = ((from < s.bytes ? from : s.bytes) + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1);
 	if (at < CDB_SEG_HEAD)
 		at = CDB_SEG_HEAD;
 	*end = at;
