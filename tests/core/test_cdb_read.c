@@ -355,7 +355,7 @@ static void test_garbage(void)
 	struct cdb_head h = { .gen = gen, .ta = 1 << 8, .content_bytes = 50 };
 	cdb_head_encode(&h, head);
 	for (unsigned i = 0; i < 3000; i++)
-		memcpy(b + (size_t)random() % (SEG_BYTES / 64) * 64, head,
+		memcpy(b + (size_t)random() % (SEG_BYTES / 64 - 2) * 64, head,
 		       1 + (size_t)random() % (CDB_HEAD - 1));
 	put(fd, b + CDB_SEG_HEAD, SEG_BYTES - CDB_SEG_HEAD, CDB_SEG_HEAD);
 	ok(scan(0, true, &end) == 0 && seen.count == 0, "garbage holds no record");
