@@ -210,14 +210,15 @@ static void test_endings(void)
 static void test_lmtp(void)
 {
 	static struct fake f;
+	const struct fake_result *r;
 
 	fake_init(&f, NULL);
+	r = f.result;
 	f.lmtp = true;
 	f.rule[0] = (struct fake_rule){ "dot", "b@x", 0, "450 4.2.1 busy" };
 	f.rule[1] = (struct fake_rule){ "dot", "c@x", 0, "550 5.2.1 disabled" };
 	fake_deliver(&f, ROUTE_LMTP, &triple, "x\r\n", 3, 0, 0);
 	ok(fake_wait(&f, 1), "LMTP: a result");
-	struct fake_result *r = &f.result[0];
 	ok(r->outcome[0] == MSG_DONE && r->outcome[1] == MSG_LATER && r->outcome[2] == MSG_FAILED,
 	   "a reply for each recipient");
 	is_str(r->last, "550 5.2.1 disabled", "that of the last");
@@ -226,6 +227,7 @@ static void test_lmtp(void)
 	fake_free(&f);
 
 	fake_init(&f, NULL);
+	r = f.result;
 	f.lmtp = true;
 	f.rule[0] = (struct fake_rule){ "rcpt", "a@x", 0, "550 5.1.1 no" };
 	f.rule[1] = (struct fake_rule){ "dot", "c@x", 0, "421 4.3.2 bye@close" };
@@ -237,6 +239,7 @@ static void test_lmtp(void)
 	fake_free(&f);
 
 	fake_init(&f, NULL);
+	r = f.result;
 	f.lmtp = true;
 	f.rule[0] = (struct fake_rule){ "ehlo", NULL, 0, "500 what" };
 	fake_deliver(&f, ROUTE_LMTP, &triple, "x\r\n", 3, 0, 0);
@@ -245,6 +248,7 @@ static void test_lmtp(void)
 	fake_free(&f);
 
 	fake_init(&f, NULL);
+	r = f.result;
 	f.lmtp = true;
 	f.rule[0] = (struct fake_rule){ "rcpt", NULL, 0, "550 5.1.1 no" };
 	f.rule[1] = (struct fake_rule){ "data", NULL, 0, "354 go" };
@@ -279,8 +283,8 @@ static void test_many(const char *ehlo, uint32_t n)
 	f.pipelining = strstr(ehlo, "PIPELINING");
 	f.rule[0] = (struct fake_rule){ "rcpt", "7@x", 0, "550 5.1.1 no" };
 	f.rule[1] = (struct fake_rule){ "rcpt", "3@x", 0, "450 4.2.1 later" };
-	for (uint32_t i = 0; i < n; i++) {
-		sprintf(name[i], "%0100u@x.test", i);
+	for (uint32_t i = 0; name && i < n; i++) {
+		snprintf(name[i], sizeof *name, "%0100u@x.test", i);
 		r[i] = (struct env_rcpt){ .addr = span_str(name[i]), .idx = i, .route = ENV_NO_ROUTE };
 	}
 	fake_deliver(&f, ROUTE_ESMTP, &e, "x\r\n", 3, 0, 0);
