@@ -83,21 +83,23 @@ enum smtps_phase smtps_data_verb(struct smtps_session *s, struct span args)
 
 /* ---- on its way */
 
-static void check(struct smtps_session *s, const struct dots *d)
+/* What is wrong with the content so far, 0: nothing. */
+static enum smtps_reply judge(const struct smtps_session *s, const struct dots *d)
 {
 	const struct smtps_options *o = smtps_session_opt(s);
 	uint64_t longest = d->line > d->longest ? d->line : d->longest;
 
 	if (dots_size(d) > o->max_message_size)
-		fail(s, SMTPS_R_DOT_SIZE);
-	else if (d->in_header && d->bytes > SMTPS_HEADER_MAX)
-		fail(s, SMTPS_R_DOT_HEADER);
-	else if (d->hops > o->max_hops)
-		fail(s, SMTPS_R_DOT_HOPS);
-	else if (d->bare && !d->fix && d->mode != DOTS_RAW)
-		fail(s, SMTPS_R_DOT_BARE);
-	else if (longest > o->max_line_length && d->mode != DOTS_RAW)
-		fail(s, SMTPS_R_DOT_LINE);
+		return SMTPS_R_DOT_SIZE;
+	if (d->in_header ? d->bytes > SMTPS_HEADER_MAX : d->header_bytes > SMTPS_HEADER_MAX)
+		return SMTPS_R_DOT_HEADER;
+	if (d->hops > o->max_hops)
+		return SMTPS_R_DOT_HOPS;
+	if (d->mode == DOTS_RAW)
+		return 0;
+	if (d->bare && !d->fix)
+		return SMTPS_R_DOT_BARE;
+	return longest > o->max_line_length ? SMTPS_R_DOT_LINE : 0;
 }
 
 void smtps_data_keep(struct smtps_session *s, struct span piece)
@@ -107,8 +109,10 @@ void smtps_data_keep(struct smtps_session *s, struct span piece)
 
 	if (b->error)
 		return;
-	check(s, &b->dots);
-	if (b->error || ta->discard || !ta->kept_count)
+	enum smtps_reply r = judge(s, &b->dots);
+	if (r)
+		fail(s, r);
+	if (r || ta->discard || !ta->kept_count)
 		return;
 	int rc = smtps_content_add(s->host, &b->content, piece);
 	if (rc)
@@ -249,13 +253,19 @@ static enum smtps_phase store(struct smtps_session *s, struct smtps_sending *k)
 	return SMTPS_PH_READY;
 }
 
+static bool store_error(enum smtps_reply r)
+{
+	return r == SMTPS_R_DOT_STORE || r == SMTPS_R_DOT_SPACE;
+}
+
 enum smtps_phase smtps_data_end(struct smtps_session *s)
 {
 	struct smtps_ta *ta = s->ta;
 	struct smtps_body *b = ta->content;
 
-	if (!b->error)
-		check(s, &b->dots);
+	/* Of several errors the same is told however the bytes came. */
+	if (!store_error(b->error))
+		b->error = (uint8_t)judge(s, &b->dots);
 	if (b->dots.bare)
 		stats_add(SMTPS_ST_bare_newlines, 1);
 	if (b->error)
