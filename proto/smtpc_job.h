@@ -55,6 +55,7 @@ struct smtpc_job {
 	bool mail_answered; /* MAIL got any reply: no silent second try any more */
 	bool mail_failed;
 	bool utf8; /* SMTPUTF8 is to be said */
+	bool peer_dsn; /* the host offered DSN: notices are its business, RFC 3461 5.2 */
 	bool keep; /* the session may stay open for the next message */
 };
 

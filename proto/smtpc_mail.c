@@ -91,6 +91,7 @@ enum smtpc_phase smtpc_mail_start(struct smtpc_session *s)
 	struct smtpc_job *j = s->job;
 
 	j->da_ta = ++s->engine->counter;
+	j->peer_dsn = (s->offer.caps & EHLO_DSN) != 0;
 	smtpc_command_check(j, &s->offer, s->engine->setup.settings.send_8bit);
 	if (!j->open_count)
 		return SMTPC_PH_IDLE;

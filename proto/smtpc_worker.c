@@ -57,6 +57,7 @@ static int encode_result(struct smtpc_worker *w, const struct smtpc_job *j, enum
 						       .ta = j->env.ta,
 						       .conn = (uint8_t)conn,
 						       .failure = j->no_session,
+						       .dsn = j->peer_dsn,
 						       .msec = (uint32_t)(took / USEC_PER_MSEC),
 						       .rcpts = buf_span(r) },
 				 out);

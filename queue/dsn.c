@@ -76,18 +76,35 @@ static int put_original(struct qloop *l, struct ta *ta, bool whole, struct buf *
 	return n < 0 ? (int)n : 0;
 }
 
-static bool fits_whole(struct qloop *l, struct ta *ta)
+static bool fits_whole(struct qloop *l, struct ta *ta, bool only_7bit)
 {
 	if (l->q->opt.dsn_handling_flags & QMGR_DSN_F_HEADER_ONLY)
 		return false;
-	if (ta->env.ret == ENV_RET_HDRS || ta->dsn_count > 0)
+	if (ta->env.ret == ENV_RET_HDRS || ta->dsn_count > 0 || only_7bit)
 		return false;
 	return ta->ref.len <= WHOLE_MAX;
 }
 
-static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, bool delayed, uint64_t id,
-		     struct buf *out)
+/* Our own hop refused the content for its form: a notice in that form would be refused too. */
+static bool needs_7bit(const struct ta *ta, const uint32_t *idx, unsigned count)
 {
+	for (unsigned i = 0; i < count; i++)
+		if (ta->rcpt[idx[i]].stage == MSG_AT_CONTENT)
+			return true;
+	return false;
+}
+
+static void make_7bit(struct buf *b)
+{
+	for (uint32_t i = b->r; i < b->w; i++)
+		if (b->p[i] & 0x80)
+			b->p[i] = '?';
+}
+
+static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, enum dsn_kind kind,
+		     uint64_t id, struct buf *out)
+{
+	bool only_7bit = kind == DSN_FAILED && needs_7bit(ta, idx, count);
 	struct dsn_rcpt *r = xcalloc(count, sizeof *r);
 	struct dsn_text t = { .hostname = l->q->global.hostname,
 			      .sender = ta->env.sender,
@@ -97,9 +114,9 @@ static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 			      .wall_now = clock_wall(),
 			      .wall_arrival = ta->env.wall_arrival,
 			      .wall_until = ta->env.wall_arrival + l->q->opt.queue_return_timeout,
-			      .delayed = delayed,
+			      .kind = kind,
 			      .mime = l->q->opt.dsn_handling_flags & QMGR_DSN_F_MIME_FORMAT,
-			      .whole = !delayed && fits_whole(l, ta),
+			      .whole = kind == DSN_FAILED && fits_whole(l, ta, only_7bit),
 			      .rcpt = r,
 			      .count = count };
 
@@ -117,6 +134,8 @@ static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 		rc = put_original(l, ta, t.whole, out);
 	if (!rc)
 		rc = dsn_text_tail(&t, out);
+	if (only_7bit)
+		make_7bit(out);
 	free(r);
 	return rc;
 }
@@ -161,7 +180,8 @@ static int write_content(struct qloop *l, uint64_t id, struct span text, struct 
 	return cdb_file_finish(l->q->writer, &f, &h, envelope, ref);
 }
 
-static int build(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, bool delayed, struct ta **out)
+static int build(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, enum dsn_kind kind,
+		 struct ta **out)
 {
 	struct env_rcpt to = { .addr = ta->env.sender, .route = ENV_NO_ROUTE };
 	struct envelope e = { .ta = id_make(qids_next(l->q), 0),
@@ -173,7 +193,7 @@ static int build(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned c
 			      .rcpt = &to };
 	struct buf text = { 0 }, blob = { 0 };
 	struct cdb_ref ref;
-	int rc = make_text(l, ta, idx, count, delayed, e.ta, &text);
+	int rc = make_text(l, ta, idx, count, kind, e.ta, &text);
 
 	e.body = ENV_BODY_8BITMIME;
 	if (!rc)
@@ -187,7 +207,8 @@ static int build(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned c
 	return rc;
 }
 
-static void send_dsn(struct qloop *l, struct ta *about, struct ta *ta, const uint32_t *idx, unsigned count, bool delayed)
+static void send_dsn(struct qloop *l, struct ta *about, struct ta *ta, const uint32_t *idx, unsigned count,
+		     enum dsn_kind kind)
 {
 	struct pending *p = xmalloc(sizeof *p + count * sizeof *idx);
 	struct ta *dsn = NULL;
@@ -195,7 +216,7 @@ static void send_dsn(struct qloop *l, struct ta *about, struct ta *ta, const uin
 
 	*p = (struct pending){ .l = l, .about = about, .count = count };
 	memcpy(p->idx, idx, count * sizeof *idx);
-	rc = build(l, ta, idx, count, delayed, &dsn);
+	rc = build(l, ta, idx, count, kind, &dsn);
 	if (rc) {
 		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "dsn", "stat=DSN not written, error=%d", rc);
 		free(p);
@@ -203,7 +224,8 @@ static void send_dsn(struct qloop *l, struct ta *about, struct ta *ta, const uin
 			outcome_no_dsn(l, about, idx, count);
 		return;
 	}
-	ta->dsn_count++;
+	if (kind == DSN_FAILED)
+		ta->dsn_count++;
 	aq_take(1);
 	atomic_store(&dsn->active, 1);
 	dsn->home = l->loop;
@@ -213,16 +235,18 @@ static void send_dsn(struct qloop *l, struct ta *about, struct ta *ta, const uin
 }
 
 /* Whom is a DSN owed? Puts those to the front; returns how many. */
-static unsigned owed(const struct ta *ta, const uint32_t *idx, unsigned count, uint8_t want, uint32_t *yes, uint32_t *no,
-		     unsigned *no_count)
+static unsigned owed(const struct ta *ta, const uint32_t *idx, unsigned count, enum dsn_kind kind, uint32_t *yes,
+		     uint32_t *no, unsigned *no_count)
 {
+	static const uint8_t bit[] = { ENV_NOTIFY_FAILURE, ENV_NOTIFY_DELAY, ENV_NOTIFY_SUCCESS, ENV_NOTIFY_SUCCESS };
+	bool by_default = kind == DSN_FAILED || kind == DSN_DELAYED;
 	unsigned n = 0;
 
 	*no_count = 0;
 	for (unsigned i = 0; i < count; i++) {
 		uint8_t notify = ta->env.rcpt[idx[i]].notify;
 
-		if (ta->env.sender.n && (!notify || (notify & want)))
+		if (ta->env.sender.n && (notify ? (notify & bit[kind]) != 0 : by_default))
 			yes[n++] = idx[i];
 		else
 			no[(*no_count)++] = idx[i];
@@ -233,11 +257,11 @@ static unsigned owed(const struct ta *ta, const uint32_t *idx, unsigned count, u
 void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
 {
 	uint32_t *yes = xmalloc(2 * (size_t)count * sizeof *yes), *no = yes + count;
-	unsigned no_count, n = owed(ta, idx, count, ENV_NOTIFY_FAILURE, yes, no, &no_count);
+	unsigned no_count, n = owed(ta, idx, count, DSN_FAILED, yes, no, &no_count);
 	unsigned max = l->q->opt.dsn_handling_max_errors_per_dsn;
 
 	for (unsigned i = 0; i < n; i += max)
-		send_dsn(l, ta, ta, yes + i, n - i < max ? n - i : max, false);
+		send_dsn(l, ta, ta, yes + i, n - i < max ? n - i : max, DSN_FAILED);
 	if (no_count) {
 		log_event(LOG_LV_MAIL, LOG_SEV_NONE, "dsn", "stat=no DSN is due, recipients=%u", no_count);
 		outcome_ended(l, ta, no, no_count);
@@ -245,12 +269,14 @@ void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned co
 	free(yes);
 }
 
-void dsn_delayed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+void dsn_notice(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, enum dsn_kind kind)
 {
-	uint32_t *yes = xmalloc(2 * (size_t)count * sizeof *yes);
-	unsigned no_count, n = owed(ta, idx, count, ENV_NOTIFY_DELAY, yes, yes + count, &no_count);
+	uint32_t few[8];
+	uint32_t *yes = count <= 4 ? few : xmalloc(2 * (size_t)count * sizeof *yes);
+	unsigned no_count, n = owed(ta, idx, count, kind, yes, yes + count, &no_count);
 
 	if (n)
-		send_dsn(l, NULL, ta, yes, n, true);
-	free(yes);
+		send_dsn(l, NULL, ta, yes, n, kind);
+	if (yes != few)
+		free(yes);
 }

@@ -11,7 +11,11 @@
 
 /* Takes over recipients that failed (RCPT_FAILED, active). */
 void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
-/* A warning about recipients that wait; nothing changes for them. */
-void dsn_delayed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
+/* What a notice says of its recipients, the Action of RFC 3464 2.3.3. */
+enum dsn_kind { DSN_FAILED = 0, DSN_DELAYED, DSN_RELAYED, DSN_DELIVERED };
+
+/* A notice to those who want one of this kind (delayed: by default, success: when NOTIFY asks for it); nothing
+ * changes for the recipients. */
+void dsn_notice(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, enum dsn_kind kind);
 
 #endif

@@ -29,20 +29,42 @@ static void boundary(const struct dsn_text *t, char dst[static 40])
 	snprintf(dst, 40, "smx-%s-dsn", id);
 }
 
+/* What differs between the kinds. */
+static const struct {
+	const char *subject, *human, *action, *automatic;
+	struct span status;             /* when the reply names none */
+} words[] = {
+	[DSN_FAILED] = { "Undeliverable mail",
+			 "Your message could not be delivered to the recipients below.\r\n\r\n", "failed", "replied",
+			 { "5.4.7", 5 } },
+	[DSN_DELAYED] = { "Delayed mail",
+			  "Your message could not be delivered yet to the recipients below.\r\n"
+			  "It stays in the queue and is tried again; there is no need to send it again.\r\n\r\n",
+			  "delayed", "generated", { "4.4.7", 5 } },
+	[DSN_RELAYED] = { "Relayed mail",
+			  "Your message was relayed for the recipients below to a host that confirms no deliveries.\r\n"
+			  "You will get no further notice of success.\r\n\r\n",
+			  "relayed", "generated", { "2.0.0", 5 } },
+	[DSN_DELIVERED] = { "Delivered mail", "Your message was delivered to the recipients below.\r\n\r\n",
+			    "delivered", "generated", { "2.0.0", 5 } },
+};
+
 /* "5.1.1" out of "550 5.1.1 text", else made from the class of the code. */
-static struct span enhanced(struct span reply, bool delayed)
+static struct span enhanced(struct span reply, enum dsn_kind kind)
 {
 	struct span s = span_from(reply, 4);
 	size_t n = 0;
 	unsigned dots = 0;
 
+	if (kind == DSN_RELAYED || kind == DSN_DELIVERED)
+		return words[kind].status;
 	while (n < s.n && (ascii_isdigit(s.p[n]) || s.p[n] == '.'))
 		dots += s.p[n++] == '.';
 	if (dots == 2 && n >= 5 && n <= 9 && (s.p[0] == '4' || s.p[0] == '5'))
 		return span_head(s, n);
-	if (reply.n && reply.p[0] == '5' && !delayed)
+	if (reply.n && reply.p[0] == '5' && kind == DSN_FAILED)
 		return SPAN("5.0.0");
-	return delayed ? SPAN("4.4.7") : SPAN("5.4.7");
+	return words[kind].status;
 }
 
 static int put_rcpt_human(const struct dsn_rcpt *r, struct buf *out)
@@ -63,19 +85,8 @@ static int put_rcpt_human(const struct dsn_rcpt *r, struct buf *out)
 
 static int put_human(const struct dsn_text *t, struct buf *out)
 {
-	int rc;
+	int rc = buf_printf(out, "This is the mail system at %s.\r\n\r\n%s", t->hostname, words[t->kind].human);
 
-	if (t->delayed)
-		rc = buf_printf(out,
-				"This is the mail system at %s.\r\n\r\n"
-				"Your message could not be delivered yet to the recipients below.\r\n"
-				"It stays in the queue and is tried again; there is no need to send it again.\r\n\r\n",
-				t->hostname);
-	else
-		rc = buf_printf(out,
-				"This is the mail system at %s.\r\n\r\n"
-				"Your message could not be delivered to the recipients below.\r\n\r\n",
-				t->hostname);
 	for (unsigned i = 0; i < t->count && !rc; i++)
 		rc = put_rcpt_human(&t->rcpt[i], out);
 	return rc;
@@ -83,7 +94,7 @@ static int put_human(const struct dsn_text *t, struct buf *out)
 
 static int put_status_rcpt(const struct dsn_text *t, const struct dsn_rcpt *r, struct buf *out)
 {
-	struct span code = enhanced(r->reply, t->delayed);
+	struct span code = enhanced(r->reply, t->kind);
 	char date[64];
 	int rc = 0;
 
@@ -99,8 +110,7 @@ static int put_status_rcpt(const struct dsn_text *t, const struct dsn_rcpt *r, s
 	if (!rc)
 		rc = put_clean(out, r->addr);
 	if (!rc)
-		rc = buf_printf(out, "\r\nAction: %s\r\nStatus: %.*s\r\n", t->delayed ? "delayed" : "failed", (int)code.n,
-				code.p);
+		rc = buf_printf(out, "\r\nAction: %s\r\nStatus: %.*s\r\n", words[t->kind].action, (int)code.n, code.p);
 	if (!rc && r->reply.n) {
 		rc = buf_add_span(out, SPAN("Diagnostic-Code: smtp; "));
 		if (!rc)
@@ -112,7 +122,7 @@ static int put_status_rcpt(const struct dsn_text *t, const struct dsn_rcpt *r, s
 		clock_rfc5322(r->wall_last, date, sizeof date);
 		rc = buf_printf(out, "Last-Attempt-Date: %s\r\n", date);
 	}
-	if (!rc && t->delayed) {
+	if (!rc && t->kind == DSN_DELAYED) {
 		clock_rfc5322(t->wall_until, date, sizeof date);
 		rc = buf_printf(out, "Will-Retry-Until: %s\r\n", date);
 	}
@@ -152,8 +162,7 @@ int dsn_text_head(const struct dsn_text *t, struct buf *out)
 	rc = buf_printf(out,
 			"Date: %s\r\nFrom: Mailer-Daemon@%s\r\nSubject: %s\r\nMessage-ID: <%s.dsn@%s>\r\n"
 			"Auto-Submitted: auto-%s\r\nMIME-Version: 1.0\r\nTo: <",
-			date, t->hostname, t->delayed ? "Delayed mail" : "Undeliverable mail", id, t->hostname,
-			t->delayed ? "generated" : "replied");
+			date, t->hostname, words[t->kind].subject, id, t->hostname, words[t->kind].automatic);
 	if (!rc)
 		rc = put_clean(out, t->sender);
 	if (!rc)

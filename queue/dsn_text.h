@@ -8,6 +8,7 @@
 #define QUEUE_DSN_TEXT_H
 #include "core/buf.h"
 #include "core/clock.h"
+#include "queue/dsn.h"
 
 struct dsn_rcpt {
 	struct span addr;
@@ -24,7 +25,7 @@ struct dsn_text {
 	uint64_t id;                    /* of the DSN, for the Message-ID */
 	uint64_t about;                 /* of the message */
 	usec_t wall_now, wall_arrival, wall_until;
-	bool delayed;                   /* a warning: still trying */
+	enum dsn_kind kind;
 	bool mime;
 	bool whole;                     /* original: content follows whole, else headers only */
 	const struct dsn_rcpt *rcpt;

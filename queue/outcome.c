@@ -14,6 +14,7 @@ struct outcome {
 	struct qloop *l;
 	struct ta *ta;
 	unsigned count, cap;
+	int notify;                     /* enum dsn_kind for those that are done, or -1 */
 	struct {
 		uint32_t idx;
 		uint8_t outcome;
@@ -27,9 +28,15 @@ struct outcome *outcome_begin(struct qloop *l, struct ta *ta)
 	o->l = l;
 	o->ta = ta;
 	o->count = 0;
+	o->notify = -1;
 	o->cap = sizeof o->few / sizeof o->few[0];
 	o->r = o->few;
 	return o;
+}
+
+void outcome_notify(struct outcome *o, int dsn_kind)
+{
+	o->notify = dsn_kind;
 }
 
 bool outcome_has(const struct outcome *o, uint32_t idx)
@@ -232,7 +239,7 @@ static void warn_delayed(struct outcome *o, const uint32_t *later, unsigned n)
 			ta->rcpt[later[i]].warned = 1;
 			idx[k++] = later[i];
 		}
-	dsn_delayed(o->l, ta, idx, k);
+	dsn_notice(o->l, ta, idx, k, DSN_DELAYED);
 	free(idx);
 }
 
@@ -263,6 +270,8 @@ void outcome_end(struct outcome *o)
 	if (done_after) {
 		n = select_outcome(o, MSG_DONE, idx);
 		stats_add(QMGR_STAT_DELIVERED, n);
+		if (o->notify >= 0)
+			dsn_notice(l, ta, idx, n, (enum dsn_kind)o->notify);
 		outcome_ended(l, ta, idx, n);
 	}
 	if (idx != few)

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/msg.h"
 #include "queue/agents.h"
+#include "queue/dsn.h"
 #include "queue/outcome.h"
 #include "queue/qmgr_stats.h"
 
@@ -457,12 +458,15 @@ static bool try_next_host(struct attempt *a)
 	return false;
 }
 
-static void apply(struct attempt *a, struct span rcpts)
+/* relayed: the host takes no NOTIFY, so a notice of success is ours to make, RFC 3461 5.2.2. */
+static void apply(struct attempt *a, struct span rcpts, bool relayed)
 {
 	struct msg_rcpt_result r;
 	struct outcome *o = outcome_begin(a->l, a->ta);
 	int rc;
 
+	if (relayed)
+		outcome_notify(o, a->dest->route.mailer == ROUTE_ESMTP ? DSN_RELAYED : DSN_DELIVERED);
 	while ((rc = msg_rcpt_result_next(&rcpts, &r)) == 1) {
 		if (has_idx(a, r.idx) && !outcome_has(o, r.idx))
 			outcome_add(o, &r);
@@ -498,7 +502,7 @@ static void on_result(struct qloop *l, uint64_t attempt, struct span body)
 	d->busy--;
 	d->used = now;
 	if (!m.failure || !try_next_host(a))
-		apply(a, m.rcpts);
+		apply(a, m.rcpts, !m.dsn);
 	attempt_free(a);
 	slot_free(d, h);
 }

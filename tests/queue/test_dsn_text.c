@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-static struct buf make(bool mime, bool delayed, const struct dsn_rcpt *r, unsigned count)
+static struct buf make(bool mime, enum dsn_kind kind, const struct dsn_rcpt *r, unsigned count)
 {
 	struct dsn_text t = { .hostname = "gw.example.org",
 			      .sender = SPAN("alice@example.org"),
@@ -14,7 +14,7 @@ static struct buf make(bool mime, bool delayed, const struct dsn_rcpt *r, unsign
 			      .wall_now = 1700000000ll * USEC_PER_SEC,
 			      .wall_arrival = 1699990000ll * USEC_PER_SEC,
 			      .wall_until = 1700400000ll * USEC_PER_SEC,
-			      .delayed = delayed,
+			      .kind = kind,
 			      .mime = mime,
 			      .whole = true,
 			      .rcpt = r,
@@ -57,7 +57,7 @@ static void failed(void)
 {
 	struct dsn_rcpt r[] = { { .addr = SPAN("bob@example.net"), .reply = SPAN("550 5.1.1 no such user"), .stage = MSG_AT_RCPT },
 				{ .addr = SPAN("eve@example.net"), .orcpt = SPAN("rfc822;eve@old.example"), .reply = SPAN("554 full"), .stage = MSG_AT_DOT } };
-	struct buf b = make(false, false, r, 2);
+	struct buf b = make(false, DSN_FAILED, r, 2);
 
 	ok(has(&b, "From: Mailer-Daemon@gw.example.org\r\n"), "From");
 	ok(has(&b, "Subject: Undeliverable mail\r\n"), "Subject");
@@ -68,7 +68,7 @@ static void failed(void)
 	ok(has(&b, "Subject: original"), "the original");
 	ok(only_crlf_and_short(&b), "lines in wire form");
 	buf_release(&b);
-	b = make(true, false, r, 2);
+	b = make(true, DSN_FAILED, r, 2);
 	ok(has(&b, "Content-Type: multipart/report; report-type=delivery-status;"), "RFC 3464 report");
 	ok(has(&b, "Final-Recipient: rfc822; bob@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n"), "status of the first");
 	ok(has(&b, "Original-Recipient: rfc822;eve@old.example\r\n"), "original recipient");
@@ -82,11 +82,24 @@ static void failed(void)
 static void delayed(void)
 {
 	struct dsn_rcpt r = { .addr = SPAN("bob@example.net"), .reply = SPAN("450 4.2.1 busy"), .stage = MSG_AT_RCPT };
-	struct buf b = make(true, true, &r, 1);
+	struct buf b = make(true, DSN_DELAYED, &r, 1);
 
 	ok(has(&b, "Subject: Delayed mail\r\n"), "a warning says so");
 	ok(has(&b, "Action: delayed\r\nStatus: 4.2.1\r\n"), "delayed");
 	ok(has(&b, "Will-Retry-Until: "), "until when");
+	buf_release(&b);
+}
+
+static void success(void)
+{
+	struct dsn_rcpt r = { .addr = SPAN("bob@example.net") };
+	struct buf b = make(true, DSN_RELAYED, &r, 1);
+
+	ok(has(&b, "Action: relayed\r\nStatus: 2.0.0\r\n"), "relayed");
+	ok(!has(&b, "Diagnostic-Code"), "nothing to diagnose");
+	buf_release(&b);
+	b = make(true, DSN_DELIVERED, &r, 1);
+	ok(has(&b, "Action: delivered\r\nStatus: 2.0.0\r\n"), "delivered");
 	buf_release(&b);
 }
 
@@ -97,7 +110,7 @@ static void hostile(void)
 
 	for (size_t i = 0; i < sizeof reply; i++)
 		reply[i] = i % 7 ? (char)i : '\n';
-	struct buf b = make(true, false, &r, 1);
+	struct buf b = make(true, DSN_FAILED, &r, 1);
 	ok(!has(&b, "\r\n.\r\n"), "a dot line in an address stays inside the line");
 	ok(only_crlf_and_short(&b), "control bytes of a reply are gone, long ones are cut");
 	buf_release(&b);
@@ -107,6 +120,7 @@ int main(void)
 {
 	failed();
 	delayed();
+	success();
 	hostile();
 	return plan_done();
 }
