@@ -315,10 +315,11 @@ static uint64_t write_syslog(const char *p, size_t n)
 	return 0;
 }
 
-/* Writes what all slots hold, each buffer outside its lock. True when every write went through. */
+/* Writes what all slots hold, each buffer outside its lock. True when something was written and every write
+ * went through. */
 static bool write_all_locked(void)
 {
-	bool good = true;
+	bool good = true, any = false;
 
 	if (atomic_exchange(&rewind_wanted, false) && !setup.syslog_ident &&
 	    ftruncate(STDERR_FILENO, 0) == 0)
@@ -342,9 +343,10 @@ static bool write_all_locked(void)
 		uint64_t bad = setup.syslog_ident ? write_syslog(full, n) : write_stderr(full, n);
 		lost += bad;
 		good = good && !bad;
+		any = true;
 		spare = full;
 	}
-	return good;
+	return good && any;
 }
 
 static void tell_lost(uint64_t n)
