@@ -54,9 +54,9 @@ struct smtpc_job {
 	bool no_session;    /* the host could not be talked to: counts against its address */
 	bool mail_answered; /* MAIL got any reply: no silent second try any more */
 	bool mail_failed;
-	bool utf8; /* SMTPUTF8 is to be said */
+	bool utf8;     /* SMTPUTF8 is to be said */
 	bool peer_dsn; /* the host offered DSN: notices are its business, RFC 3461 5.2 */
-	bool keep; /* the session may stay open for the next message */
+	bool keep;     /* the session may stay open for the next message */
 };
 
 /* Copies what d says. 0 and *out, or -EBADMSG (envelope), -ENOMEM. The record is not opened yet. */

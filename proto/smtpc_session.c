@@ -309,8 +309,8 @@ static enum smtpc_phase bad_reply(struct smtpc_session *s, int rc)
 	return smtpc_session_garbled(s);
 }
 
-/* A reply that was there before we sent what it would have to answer. Taken for an answer it would shift all
- * that follow, and somebody's mail would count as delivered that is not. */
+/* A reply that was there before we sent what it would have to answer. Taken for an answer it would
+ * shift all that follow, and somebody's mail would count as delivered that is not. */
 static enum smtpc_phase too_early(struct smtpc_session *s)
 {
 	if (s->phase == SMTPC_PH_CONTENT || s->phase == SMTPC_PH_DOT)

@@ -50,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		int again = event(data, size, 1 + n % 7, n, &parts);
 
 		check(&whole, rc);
-		if (rc != again || whole.code != parts.code || !span_eq(reply_text(&whole), reply_text(&parts)))
+		if (rc != again || whole.code != parts.code ||
+		    !span_eq(reply_text(&whole), reply_text(&parts)))
 			panic("pieces make a difference");
 		if (rc <= REPLY_MORE)
 			break;

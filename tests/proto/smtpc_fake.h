@@ -1,9 +1,11 @@
 /*
- * tests/proto/smtpc_fake.h - a next hop with a script, a qmgr that writes down results, and content for them.
+ * tests/proto/smtpc_fake.h - a next hop with a script, a qmgr that writes down results, and content
+ * for them.
  *
  * Owner: one test; all of it runs in one loop and one thread. Include it once in a test.
- * Script: rows of stage, part of the command (NULL: any), how often (0: always), answer. An answer is a reply without
- *         its line end, "@close" and "@reset" end the connection (also behind a reply), "@stall" says nothing.
+ * Script: rows of stage, part of the command (NULL: any), how often (0: always), answer. An answer
+ * is a reply without its line end, "@close" and "@reset" end the connection (also behind a reply),
+ * "@stall" says nothing.
  */
 #ifndef TESTS_PROTO_SMTPC_FAKE_H
 #define TESTS_PROTO_SMTPC_FAKE_H
@@ -71,6 +73,7 @@ struct fake {
 	struct smtpc_engine engine;
 	struct fake_result *result;
 	int result_count, gone_count;
+	bool close_after; /* qmgr does not want the session to be kept */
 	char base[300];
 	uint64_t next_ta;
 };
@@ -82,7 +85,8 @@ static void fake_close(struct fake_conn *c, bool reset)
 	if (fd < 0)
 		return;
 	if (reset)
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 },
+			   sizeof(struct linger));
 	loop_io_del(c->f->loop, &c->io);
 	close(fd);
 	c->f->open_count--;
@@ -135,7 +139,8 @@ static const char *fake_rule_for(struct fake *f, const char *stage, const char *
 	return NULL;
 }
 
-static bool fake_say(struct fake_conn *c, const char *stage, const char *line, const char *otherwise)
+static bool fake_say(struct fake_conn *c, const char *stage, const char *line,
+		     const char *otherwise)
 {
 	const char *a = fake_rule_for(c->f, stage, line);
 
@@ -373,8 +378,8 @@ static const struct smtpc_upstream fake_upstream = { fake_on_result, fake_on_gon
 
 /* ---- content: a file of its own, as smtps would have written it */
 
-static void fake_content(struct fake *f, uint64_t ta, const char *p, size_t n, uint64_t dots, uint32_t flags,
-			 struct msg_deliver *d)
+static void fake_content(struct fake *f, uint64_t ta, const char *p, size_t n, uint64_t dots,
+			 uint32_t flags, struct msg_deliver *d)
 {
 	char path[CDB_PATH_MAX], head[CDB_HEAD];
 	struct cdb_head h = { .ta = ta,
@@ -390,7 +395,8 @@ static void fake_content(struct fake *f, uint64_t ta, const char *p, size_t n, u
 	mkdir(path, 0700);
 	cdb_file_path(f->base, ta, path);
 	FILE *out = fopen(path, "w");
-	if (!out || fwrite(head, 1, sizeof head, out) != sizeof head || fwrite(p, 1, n, out) != n || fclose(out)) {
+	if (!out || fwrite(head, 1, sizeof head, out) != sizeof head || fwrite(p, 1, n, out) != n ||
+	    fclose(out)) {
 		perror(path);
 		exit(1);
 	}
@@ -422,7 +428,9 @@ static void fake_init(struct fake *f, const struct smtpc_settings *settings)
 				 .hostname = SPAN("mx.example.org"),
 				 .process = 1,
 				 .session_max = 100,
-				 .settings = settings ? *settings : (struct smtpc_settings){ .remote_port = 25 },
+				 .settings = settings
+						     ? *settings
+						     : (struct smtpc_settings){ .remote_port = 25 },
 				 .up = &fake_upstream,
 				 .up_ctx = f };
 	snprintf(s.settings.lmtp_socket, sizeof s.settings.lmtp_socket, "%.100s", f->unix_path);
@@ -465,7 +473,7 @@ static void fake_free(struct fake *f)
 }
 
 /* Turns the loop until n results are there; false after ten seconds. */
-static bool fake_wait(struct fake *f, int n)
+__attribute__((unused)) static bool fake_wait(struct fake *f, int n)
 {
 	usec_t end = clock_now() + 10 * USEC_PER_SEC;
 
@@ -491,13 +499,18 @@ __attribute__((unused)) static const char *fake_log(struct fake *f)
 	return buf_span(&f->log).p;
 }
 
-/* A message of `content` from e->sender to e->rcpt; answers come as results. mailer: enum route_mailer. */
-static int fake_deliver(struct fake *f, uint8_t mailer, const struct envelope *e, const char *content, size_t n,
-			uint64_t dots, uint32_t flags)
+/* A message of `content` from e->sender to e->rcpt; answers come as results. mailer: enum
+ * route_mailer. */
+__attribute__((unused)) static int fake_deliver(struct fake *f, uint8_t mailer,
+						const struct envelope *e, const char *content,
+						size_t n, uint64_t dots, uint32_t flags)
 {
 	struct buf b = { 0 };
 	struct envelope copy = *e;
-	struct msg_deliver d = { .attempt = f->next_ta + 7, .ta = f->next_ta << 8, .mailer = mailer, .keep = 1 };
+	struct msg_deliver d = { .attempt = f->next_ta + 7,
+				 .ta = f->next_ta << 8,
+				 .mailer = mailer,
+				 .keep = !f->close_after };
 
 	f->next_ta++;
 	copy.ta = d.ta;

@@ -19,8 +19,8 @@ static const struct good good[] = {
 	{ "bare LF", "250 ok\n", 250, "250 ok", "" },
 	{ "any second digit", "299 fine\r\n", 299, "299 fine", "" },
 	{ "two lines", "550-5.1.1 one\r\n550 5.1.1 two\r\n", 550, "550 5.1.1 one / two", "5.1.1" },
-	{ "two lines, other status", "550-5.1.1 one\r\n550 5.7.1 two\r\n", 550, "550 5.1.1 one / 5.7.1 two",
-	  "5.1.1" },
+	{ "two lines, other status", "550-5.1.1 one\r\n550 5.7.1 two\r\n", 550,
+	  "550 5.1.1 one / 5.7.1 two", "5.1.1" },
 	{ "empty lines in the middle", "250-a\r\n250-\r\n250 b\r\n", 250, "250 a / b", "" },
 	{ "first line without text", "250-\r\n250 b\r\n", 250, "250 / b", "" },
 	{ "lines by LF", "250-a\n250 b\n", 250, "250 a / b", "" },
@@ -94,7 +94,8 @@ static void test_bad(void)
 		for (size_t step = 1; step <= strlen(bad[i].in); step++) {
 			memset(&r, 0, sizeof r);
 			same = same && feed(&r, bad[i].in, step) == -EPROTO &&
-			       span_eq(reply_text(&r), span_str(bad[i].text)) && reply_class(&r) == REPLY_BAD;
+			       span_eq(reply_text(&r), span_str(bad[i].text)) &&
+			       reply_class(&r) == REPLY_BAD;
 		}
 		ok(same, "%s: refused", bad[i].name);
 		if (!same)

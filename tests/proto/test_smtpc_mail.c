@@ -8,8 +8,12 @@ static const struct env_rcpt three[] = {
 	{ .addr = SPAN("b@x.test"), .idx = 1, .route = ENV_NO_ROUTE },
 	{ .addr = SPAN("c@x.test"), .idx = 2, .route = ENV_NO_ROUTE },
 };
-static const struct envelope usual = { .sender = SPAN("s@y.test"), .rcpt_count = 1, .rcpt = (struct env_rcpt *)three };
-static const struct envelope triple = { .sender = SPAN("s@y.test"), .rcpt_count = 3, .rcpt = (struct env_rcpt *)three };
+static const struct envelope usual = { .sender = SPAN("s@y.test"),
+				       .rcpt_count = 1,
+				       .rcpt = (struct env_rcpt *)three };
+static const struct envelope triple = { .sender = SPAN("s@y.test"),
+					.rcpt_count = 3,
+					.rcpt = (struct env_rcpt *)three };
 
 /* Lines of different lengths, some with a stuffed dot. Returns the bytes. */
 static size_t lines(char *dst, size_t n, uint64_t *dots)
@@ -23,8 +27,9 @@ static size_t lines(char *dst, size_t n, uint64_t *dots)
 			dst[at++] = '.';
 			++*dots;
 		}
-		at += (size_t)sprintf(dst + at, "%08u %.*s\r\n", i, (int)(i % 60),
-				      "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghij");
+		at += (size_t)sprintf(
+			dst + at, "%08u %.*s\r\n", i, (int)(i % 60),
+			"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghij");
 	}
 	return at;
 }
@@ -42,7 +47,8 @@ static const struct content contents[] = {
 	{ "without a line end", "x", "x\r\n.\r\n", 0, NULL, "DATA\n" },
 	{ "ends in CR", "x\r", "x\r\r\n.\r\n", 0, NULL, "DATA\n" },
 	{ "a stuffed dot alone", "..\r\n", "..\r\n.\r\n", 0, NULL, "DATA\n" },
-	{ "raw", "a\nb\r.\r\n", "a\nb\r.\r\n", CDB_RAW, "PIPELINING\nCHUNKING\nBINARYMIME\n", "BDAT 7 LAST\n" },
+	{ "raw", "a\nb\r.\r\n", "a\nb\r.\r\n", CDB_RAW, "PIPELINING\nCHUNKING\nBINARYMIME\n",
+	  "BDAT 7 LAST\n" },
 	{ "raw, empty", "", "", CDB_RAW, "PIPELINING\nCHUNKING\nBINARYMIME\n", "BDAT 0 LAST\n" },
 	{ "raw, lock-step", "a\nb", "a\nb", CDB_RAW, "CHUNKING\nBINARYMIME\n", "BDAT 3 LAST\n" },
 };
@@ -59,8 +65,10 @@ static void test_contents(void)
 			f.pipelining = strstr(c->ehlo, "PIPELINING");
 		}
 		fake_deliver(&f, ROUTE_ESMTP, &usual, c->in, strlen(c->in), 0, c->flags);
-		ok(fake_wait(&f, 1) && f.result[0].outcome[0] == MSG_DONE, "content %s: delivered", c->name);
-		is_mem(buf_span(&f.content).p, buf_span(&f.content).n, c->out, strlen(c->out), c->name);
+		ok(fake_wait(&f, 1) && f.result[0].outcome[0] == MSG_DONE, "content %s: delivered",
+		   c->name);
+		is_mem(buf_span(&f.content).p, buf_span(&f.content).n, c->out, strlen(c->out),
+		       c->name);
 		ok(strstr(fake_log(&f), c->command) != NULL, "content %s: command", c->name);
 		is_int(f.anomalies, 0, "nothing out of place");
 		fake_free(&f);
@@ -83,7 +91,8 @@ static void test_large(size_t n, uint8_t mailer, const char *name)
 	}
 	f.lmtp = mailer != ROUTE_ESMTP;
 	fake_deliver(&f, mailer, &usual, p, len, dots, 0);
-	ok(fake_wait(&f, 1) && f.result[0].outcome[0] == MSG_DONE, "%s: %zu bytes delivered", name, len);
+	ok(fake_wait(&f, 1) && f.result[0].outcome[0] == MSG_DONE, "%s: %zu bytes delivered", name,
+	   len);
 	memcpy(p + len, ".\r\n", 3);
 	ok(span_eq(buf_span(&f.content), span_of(p, len + 3)), "%s: every byte as it was", name);
 	fake_free(&f);
@@ -102,8 +111,8 @@ static void test_unreadable(void)
 	d.envelope = buf_span(&b);
 	d.host = f.addr;
 	is_int(smtpc_engine_deliver(&f.engine, &d), 0, "content that is not there");
-	ok(f.result_count == 1 && f.result[0].outcome[0] == MSG_LATER && f.result[0].stage[0] == MSG_AT_CONTENT &&
-		   !f.result[0].failure,
+	ok(f.result_count == 1 && f.result[0].outcome[0] == MSG_LATER &&
+		   f.result[0].stage[0] == MSG_AT_CONTENT && !f.result[0].failure,
 	   "later, at once");
 	is_str(f.result[0].reply, "4.3.0 content not readable", "why");
 	fake_content(&f, 0x200, "x\r\n", 3, 0, 0, &d);
@@ -112,13 +121,14 @@ static void test_unreadable(void)
 	int fd = open(path, O_WRONLY);
 	ok(pwrite(fd, "y", 1, 20) == 1, "head is damaged");
 	smtpc_engine_deliver(&f.engine, &d);
-	ok(f.result_count == 2 && f.result[1].outcome[0] == MSG_FAILED && f.result[1].stage[0] == MSG_AT_CONTENT,
+	ok(f.result_count == 2 && f.result[1].outcome[0] == MSG_FAILED &&
+		   f.result[1].stage[0] == MSG_AT_CONTENT,
 	   "damaged head: failed, at once");
 	fake_content(&f, 0x200, "x\r\n", 3, 0, 0, &d);
 	ok(pwrite(fd, "y", 1, CDB_HEAD) == 1, "content is damaged");
 	smtpc_engine_deliver(&f.engine, &d);
-	ok(fake_wait(&f, 3) && f.result[2].outcome[0] == MSG_FAILED && f.result[2].stage[0] == MSG_AT_CONTENT &&
-		   f.result[2].conn == MSG_CONN_CLOSED,
+	ok(fake_wait(&f, 3) && f.result[2].outcome[0] == MSG_FAILED &&
+		   f.result[2].stage[0] == MSG_AT_CONTENT && f.result[2].conn == MSG_CONN_CLOSED,
 	   "damaged content: failed, connection closed");
 	is_int(f.messages, 0, "and no dot was sent");
 	close(fd);
@@ -150,7 +160,8 @@ static void test_cut(void)
 		loop_turn(f.loop, 10000);
 	ok(truncate(path, 1 << 20) == 0, "content is cut while it is sent");
 	f.deaf = false;
-	ok(fake_wait(&f, 1) && f.result[0].outcome[0] == MSG_FAILED && f.result[0].stage[0] == MSG_AT_CONTENT,
+	ok(fake_wait(&f, 1) && f.result[0].outcome[0] == MSG_FAILED &&
+		   f.result[0].stage[0] == MSG_AT_CONTENT,
 	   "failed at CONTENT");
 	is_int(f.messages, 0, "no dot was sent");
 	fake_free(&f);
@@ -163,7 +174,8 @@ struct ending {
 };
 
 static const struct ending endings[] = {
-	{ "552 while the text is sent", "body", "552 5.3.4 too much@close", "552 5.3.4 too much", MSG_FAILED },
+	{ "552 while the text is sent", "body", "552 5.3.4 too much@close", "552 5.3.4 too much",
+	  MSG_FAILED },
 	{ "451 while the text is sent", "body", "451 4.3.1 full", "451 4.3.1 full", MSG_LATER },
 	{ "421 while the text is sent", "body", "421 bye@close", "421 bye", MSG_LATER },
 	{ "250 while the text is sent", "body", "250 2.0.0 queued", "4.5.0", MSG_LATER },
@@ -192,12 +204,15 @@ static void test_endings(void)
 		bool small = strcmp(e->stage, "body");
 
 		fake_init(&f, NULL);
-		f.rule[0] = (struct fake_rule){ e->stage, NULL, 0, e->answer ? e->answer : endless };
-		fake_deliver(&f, ROUTE_ESMTP, &usual, small ? "x\r\n" : p, small ? 3 : len, small ? 0 : dots, 0);
+		f.rule[0] =
+			(struct fake_rule){ e->stage, NULL, 0, e->answer ? e->answer : endless };
+		fake_deliver(&f, ROUTE_ESMTP, &usual, small ? "x\r\n" : p, small ? 3 : len,
+			     small ? 0 : dots, 0);
 		ok(fake_wait(&f, 1) && f.result[0].outcome[0] == e->outcome &&
 			   !strncmp(f.result[0].reply, e->reply, strlen(e->reply)),
 		   "%s: outcome", e->name);
-		if (f.result[0].outcome[0] != e->outcome || strncmp(f.result[0].reply, e->reply, strlen(e->reply)))
+		if (f.result[0].outcome[0] != e->outcome ||
+		    strncmp(f.result[0].reply, e->reply, strlen(e->reply)))
 			diag("%u '%s'", f.result[0].outcome[0], f.result[0].reply);
 		is_int(f.result[0].conn, MSG_CONN_CLOSED, "connection is closed");
 		is_int(f.messages * !small, 0, "no dot was sent");
@@ -235,7 +250,8 @@ static void test_lmtp(void)
 	ok(fake_wait(&f, 1), "LMTP, one refused, closed after the first reply");
 	ok(r->outcome[0] == MSG_FAILED && r->outcome[1] == MSG_DONE && r->outcome[2] == MSG_LATER,
 	   "who was answered keeps the answer");
-	ok(r->stage[0] == MSG_AT_RCPT && r->stage[1] == MSG_AT_DOT && r->stage[2] == MSG_AT_DOT, "stages");
+	ok(r->stage[0] == MSG_AT_RCPT && r->stage[1] == MSG_AT_DOT && r->stage[2] == MSG_AT_DOT,
+	   "stages");
 	fake_free(&f);
 
 	fake_init(&f, NULL);
@@ -243,7 +259,8 @@ static void test_lmtp(void)
 	f.lmtp = true;
 	f.rule[0] = (struct fake_rule){ "ehlo", NULL, 0, "500 what" };
 	fake_deliver(&f, ROUTE_LMTP, &triple, "x\r\n", 3, 0, 0);
-	ok(fake_wait(&f, 1) && r->outcome[0] == MSG_LATER && r->failure && !strstr(fake_log(&f), "HELO m"),
+	ok(fake_wait(&f, 1) && r->outcome[0] == MSG_LATER && r->failure &&
+		   !strstr(fake_log(&f), "HELO m"),
 	   "LHLO refused: no HELO, later");
 	fake_free(&f);
 
@@ -285,7 +302,9 @@ static void test_many(const char *ehlo, uint32_t n)
 	f.rule[1] = (struct fake_rule){ "rcpt", "3@x", 0, "450 4.2.1 later" };
 	for (uint32_t i = 0; name && i < n; i++) {
 		snprintf(name[i], sizeof *name, "%0100u@x.test", i);
-		r[i] = (struct env_rcpt){ .addr = span_str(name[i]), .idx = i, .route = ENV_NO_ROUTE };
+		r[i] = (struct env_rcpt){ .addr = span_str(name[i]),
+					  .idx = i,
+					  .route = ENV_NO_ROUTE };
 	}
 	fake_deliver(&f, ROUTE_ESMTP, &e, "x\r\n", 3, 0, 0);
 	ok(fake_wait(&f, 1), "%u recipients", n);
