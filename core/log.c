@@ -2,6 +2,7 @@
 
 #include "core/clock.h"
 #include "core/ids.h"
+#include "core/log_text.h"
 #include "core/rcu.h"
 #include "core/thread.h"
 
@@ -69,92 +70,6 @@ static pthread_mutex_t io_mu =
 static char *spare;                /* io_mu */
 static bool torn;                  /* io_mu: the last write broke off within a line */
 static uint64_t lost;              /* io_mu: not yet told */
-
-/* ---- encoding */
-
-/* As R 10.2; with our own text commas and percents stay. Takes what fits off *s. */
-static size_t encode(struct span *s, bool ours, char *dst, size_t room)
-{
-	size_t n = 0;
-
-	for (; s->n; s->p++, s->n--) {
-		unsigned char c = (unsigned char)*s->p;
-		bool plain = c >= 32 && c < 127 && (ours || (c != ',' && c != '%'));
-
-		if (room - n < (plain ? 1 : 3))
-			break;
-		if (plain) {
-			dst[n++] = (char)c;
-			continue;
-		}
-		dst[n++] = '%';
-		dst[n++] = "0123456789ABCDEF"[c >> 4];
-		dst[n++] = "0123456789ABCDEF"[c & 15];
-	}
-	return n;
-}
-
-size_t log_encode(struct span foreign, char *dst, size_t cap)
-{
-	size_t n = encode(&foreign, false, dst, cap - 1);
-
-	dst[n] = 0;
-	return n;
-}
-
-/* Bytes of the UTF-8 character at s (RFC 3629 4), 0: it is none. */
-static size_t utf8_bytes(struct span s)
-{
-	const unsigned char *p = (const unsigned char *)s.p;
-	unsigned char lo = 0x80, hi = 0xbf;
-	size_t n = p[0] < 0x80   ? 1
-		   : p[0] < 0xc2 ? 0
-		   : p[0] < 0xe0 ? 2
-		   : p[0] < 0xf0 ? 3
-		   : p[0] < 0xf5 ? 4
-				 : 0;
-
-	if (n > s.n)
-		return 0;
-	if (p[0] == 0xe0)
-		lo = 0xa0;
-	else if (p[0] == 0xed)
-		hi = 0x9f;
-	else if (p[0] == 0xf0)
-		lo = 0x90;
-	else if (p[0] == 0xf4)
-		hi = 0x8f;
-	for (size_t i = 1; i < n; i++, lo = 0x80, hi = 0xbf)
-		if (p[i] < lo || p[i] > hi)
-			return 0;
-	return n;
-}
-
-/* The inside of a JSON string; bytes that are not UTF-8 become the character of that number. */
-static size_t escape(struct span *s, char *dst, size_t room)
-{
-	size_t n = 0;
-
-	while (s->n) {
-		size_t k = utf8_bytes(*s);
-		unsigned char c = (unsigned char)*s->p;
-		char e[8];
-
-		if (!k || c < 32 || c == 127)
-			k = 1, snprintf(e, sizeof e, "\\u%04x", c);
-		else if (c == '"' || c == '\\')
-			snprintf(e, sizeof e, "\\%c", c);
-		else
-			span_cstr(span_head(*s, k), e, sizeof e);
-		size_t len = strlen(e);
-		if (room - n < len)
-			break;
-		memcpy(dst + n, e, len);
-		n += len;
-		*s = span_from(*s, k);
-	}
-	return n;
-}
 
 /* ---- the slot of a thread */
 
@@ -315,8 +230,8 @@ static uint64_t write_syslog(const char *p, size_t n)
 	return 0;
 }
 
-/* Writes what all slots hold, each buffer outside its lock. True when something was written and every write
- * went through. */
+/* Writes what all slots hold, each buffer outside its lock. True when something was written and
+ * every write went through. */
 static bool write_all_locked(void)
 {
 	bool good = true, any = false;
@@ -570,8 +485,8 @@ static bool put_name(struct log_line *l, const char *name, bool quoted)
 static void put_text(struct log_line *l, struct span s, bool ours)
 {
 	size_t free_bytes = room(l) > 2 ? room(l) - 2 : 0;
-	size_t n = setup.json ? escape(&s, l->p + l->n, free_bytes)
-			      : encode(&s, ours, l->p + l->n, free_bytes);
+	size_t n = setup.json ? log_text_escape(&s, l->p + l->n, free_bytes)
+			      : log_text_encode(&s, ours, l->p + l->n, free_bytes);
 
 	l->n += (uint32_t)n;
 	if (s.n)
@@ -703,4 +618,12 @@ void log_event(enum log_level lv, enum log_sev sev, const char *func, const char
 		put_text(&l, s, true);
 	}
 	log_end(&l);
+}
+
+size_t log_encode(struct span foreign, char *dst, size_t cap)
+{
+	size_t n = log_text_encode(&foreign, false, dst, cap - 1);
+
+	dst[n] = 0;
+	return n;
 }
