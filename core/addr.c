@@ -30,7 +30,8 @@ size_t addr_text(const struct addr *a, char dst[static ADDR_TEXT_MAX])
 {
 	dst[0] = 0;
 	if (a->family == ADDR_IPV4) {
-		return (size_t)snprintf(dst, ADDR_TEXT_MAX, "%u.%u.%u.%u", a->ip[0], a->ip[1], a->ip[2], a->ip[3]);
+		return (size_t)snprintf(dst, ADDR_TEXT_MAX, "%u.%u.%u.%u", a->ip[0], a->ip[1],
+					a->ip[2], a->ip[3]);
 	}
 	if (a->family == ADDR_IPV6)
 		inet_ntop(AF_INET6, a->ip, dst, ADDR_TEXT_MAX);

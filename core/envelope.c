@@ -53,7 +53,8 @@ static void put_all(struct wire_w *w, const struct envelope *e)
 /* What decoding would refuse must not be stored. */
 static int check(const struct envelope *e)
 {
-	if (e->rcpt_count > ENV_RCPTS_MAX || e->sender.n > ENV_ADDR_MAX || e->envid.n > ENV_ADDR_MAX)
+	if (e->rcpt_count > ENV_RCPTS_MAX || e->sender.n > ENV_ADDR_MAX ||
+	    e->envid.n > ENV_ADDR_MAX)
 		return -EMSGSIZE;
 	for (uint32_t i = 0; i < e->route_count; i++)
 		if (e->route[i].n > ROUTE_BYTES_MAX)
@@ -89,7 +90,8 @@ int envelope_encode(const struct envelope *e, struct buf *out)
 static int get_routes(struct wire_r *r, struct arena *a, struct envelope *e)
 {
 	e->route_count = wire_get_u32(r);
-	if (r->bad || e->route_count > e->route_count + 1 || e->route_count > (size_t)(r->end - r->p) / 4)
+	if (r->bad || e->route_count > e->route_count + 1 ||
+	    e->route_count > (size_t)(r->end - r->p) / 4)
 		return -EBADMSG;
 	e->route = arena_alloc(a, e->route_count * sizeof *e->route);
 	if (!e->route)
@@ -140,8 +142,8 @@ int envelope_decode(struct span s, struct arena *a, struct envelope *out)
 	out->flags = wire_get_u16(&r);
 	out->sender = wire_get_str(&r);
 	out->envid = wire_get_str(&r);
-	if (r.bad || out->body > ENV_BODY_BINARYMIME || out->ret > ENV_RET_HDRS || out->sender.n > ENV_ADDR_MAX ||
-	    out->envid.n > ENV_ADDR_MAX)
+	if (r.bad || out->body > ENV_BODY_BINARYMIME || out->ret > ENV_RET_HDRS ||
+	    out->sender.n > ENV_ADDR_MAX || out->envid.n > ENV_ADDR_MAX)
 		return -EBADMSG;
 	int rc = get_routes(&r, a, out);
 	if (!rc)

@@ -112,7 +112,8 @@ int msg_rcpt_result_next(struct span *rest, struct msg_rcpt_result *out)
 	out->outcome = wire_get_u8(&r);
 	out->stage = wire_get_u8(&r);
 	out->reply = wire_get_str(&r);
-	if (r.bad || out->outcome > MSG_FAILED || out->stage > MSG_AT_CONTENT || out->reply.n > REPLY_MAX)
+	if (r.bad || out->outcome > MSG_FAILED || out->stage > MSG_AT_CONTENT ||
+	    out->reply.n > REPLY_MAX)
 		return -EBADMSG;
 	rest->n = (size_t)(r.end - r.p);
 	rest->p = r.p;

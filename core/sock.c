@@ -83,7 +83,8 @@ int sock_listen_unix(const char *path, mode_t mode)
 
 static int tcp_socket(const struct addr *a)
 {
-	int fd = socket(a->family == ADDR_IPV6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(a->family == ADDR_IPV6 ? AF_INET6 : AF_INET,
+			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	return fd < 0 ? -errno : fd;
 }

@@ -118,7 +118,8 @@ static uint64_t fold_product(uint64_t a, uint64_t b)
 /* One product alone leaves rising numbers in few buckets for one key in a hundred. */
 uint64_t hash_mix(uint64_t h, uint64_t v)
 {
-	return fold_product(fold_product(h ^ v ^ hash_key[0], hash_key[1] | 1), 0x9e3779b97f4a7c15ull);
+	return fold_product(fold_product(h ^ v ^ hash_key[0], hash_key[1] | 1),
+			    0x9e3779b97f4a7c15ull);
 }
 
 #define ROTL(x, b) (((x) << (b)) | ((x) >> (64 - (b))))

@@ -86,7 +86,8 @@ static uint64_t cell_sum(unsigned cell)
 
 uint64_t stats_sum(unsigned id)
 {
-	uint64_t v = cell_sum(stats_cell[id] + (rows[id].kind == STATS_HISTOGRAM ? STATS_BUCKETS : 0));
+	uint64_t v =
+		cell_sum(stats_cell[id] + (rows[id].kind == STATS_HISTOGRAM ? STATS_BUCKETS : 0));
 
 	/* The -1 of one thread may be seen before the +1 of another. */
 	return rows[id].kind == STATS_GAUGE && v > INT64_MAX ? 0 : v;
@@ -115,8 +116,10 @@ int stats_print_text(struct buf *out)
 
 	for (unsigned i = 0; i < row_count && !rc; i++) {
 		if (rows[i].kind == STATS_HISTOGRAM)
-			rc = buf_printf(out, "%-28s %" PRIu64 " (p50 %" PRIu64 ", p99 %" PRIu64 " %s)\n", rows[i].id,
-					stats_sum(i), stats_quantile(i, 0.5), stats_quantile(i, 0.99), rows[i].unit);
+			rc = buf_printf(out,
+					"%-28s %" PRIu64 " (p50 %" PRIu64 ", p99 %" PRIu64 " %s)\n",
+					rows[i].id, stats_sum(i), stats_quantile(i, 0.5),
+					stats_quantile(i, 0.99), rows[i].unit);
 		else
 			rc = buf_printf(out, "%-28s %" PRIu64 "\n", rows[i].id, stats_sum(i));
 	}
@@ -132,9 +135,10 @@ int stats_print_json(struct buf *out)
 
 		if (rows[i].kind == STATS_HISTOGRAM)
 			rc = buf_printf(out,
-					"%s\"%s\":{\"count\":%" PRIu64 ",\"sum\":%" PRIu64 ",\"p50\":%" PRIu64
-					",\"p99\":%" PRIu64 "}",
-					comma, rows[i].id, stats_sum(i), cell_sum(stats_cell[i] + STATS_BUCKETS + 1),
+					"%s\"%s\":{\"count\":%" PRIu64 ",\"sum\":%" PRIu64
+					",\"p50\":%" PRIu64 ",\"p99\":%" PRIu64 "}",
+					comma, rows[i].id, stats_sum(i),
+					cell_sum(stats_cell[i] + STATS_BUCKETS + 1),
 					stats_quantile(i, 0.5), stats_quantile(i, 0.99));
 		else
 			rc = buf_printf(out, "%s\"%s\":%" PRIu64, comma, rows[i].id, stats_sum(i));
@@ -149,15 +153,16 @@ static int print_histogram(struct buf *out, unsigned i)
 
 	for (unsigned b = 0; b < STATS_BUCKETS - 1 && !rc; b++) {
 		seen += cell_sum(stats_cell[i] + b);
-		rc = buf_printf(out, "smx_%s_%s_bucket{le=\"%" PRIu64 "\"} %" PRIu64 "\n", prefix, rows[i].id,
-				b ? ((uint64_t)1 << b) - 1 : 0, seen);
+		rc = buf_printf(out, "smx_%s_%s_bucket{le=\"%" PRIu64 "\"} %" PRIu64 "\n", prefix,
+				rows[i].id, b ? ((uint64_t)1 << b) - 1 : 0, seen);
 	}
 	if (!rc)
 		rc = buf_printf(out,
 				"smx_%s_%s_bucket{le=\"+Inf\"} %" PRIu64 "\nsmx_%s_%s_sum %" PRIu64
 				"\nsmx_%s_%s_count %" PRIu64 "\n",
 				prefix, rows[i].id, stats_sum(i), prefix, rows[i].id,
-				cell_sum(stats_cell[i] + STATS_BUCKETS + 1), prefix, rows[i].id, stats_sum(i));
+				cell_sum(stats_cell[i] + STATS_BUCKETS + 1), prefix, rows[i].id,
+				stats_sum(i));
 	return rc;
 }
 
@@ -167,15 +172,16 @@ int stats_print_openmetrics(struct buf *out)
 	int rc = 0;
 
 	for (unsigned i = 0; i < row_count && !rc; i++) {
-		rc = buf_printf(out, "# TYPE smx_%s_%s %s\n# HELP smx_%s_%s %s\n", prefix, rows[i].id, type[rows[i].kind],
-				prefix, rows[i].id, rows[i].text);
+		rc = buf_printf(out, "# TYPE smx_%s_%s %s\n# HELP smx_%s_%s %s\n", prefix,
+				rows[i].id, type[rows[i].kind], prefix, rows[i].id, rows[i].text);
 		if (rc)
 			break;
 		if (rows[i].kind == STATS_HISTOGRAM)
 			rc = print_histogram(out, i);
 		else
 			rc = buf_printf(out, "smx_%s_%s%s %" PRIu64 "\n", prefix, rows[i].id,
-					rows[i].kind == STATS_COUNTER ? "_total" : "", stats_sum(i));
+					rows[i].kind == STATS_COUNTER ? "_total" : "",
+					stats_sum(i));
 	}
 	return rc;
 }

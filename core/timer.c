@@ -26,7 +26,8 @@ static void place(struct timer_wheel *w, struct timer *t)
 	if (tick - w->tick > max)
 		tick = w->tick + max;
 	/* The level whose block differs from the current one. */
-	while (level < TIMER_LEVELS - 1 && (tick >> (BITS * (level + 1))) != (w->tick >> (BITS * (level + 1))))
+	while (level < TIMER_LEVELS - 1 &&
+	       (tick >> (BITS * (level + 1))) != (w->tick >> (BITS * (level + 1))))
 		level++;
 	unsigned s = (unsigned)(tick >> (BITS * level)) & MASK;
 	t->next = w->slot[level][s];
@@ -114,7 +115,8 @@ unsigned timer_run(struct timer_wheel *w, usec_t now)
 			n += fire(w, s);
 			continue;
 		}
-		/* All slots in between are empty, so that a long sleep costs no more than a short one. */
+		/* All slots in between are empty, so that a long sleep costs no more than a short
+		 * one. */
 		uint64_t to = (uint64_t)timer_next(w) / USEC_PER_MSEC;
 		advance(w, to > end ? end + 1 : to);
 	}
@@ -133,8 +135,8 @@ usec_t timer_next(const struct timer_wheel *w)
 		unsigned s = (unsigned)(w->tick >> (BITS * l)) & MASK;
 		uint64_t rest = w->used[l] >> s;
 
-		/* On upper levels the current slot was cascaded: what is in it comes a turn of the wheel later.
-		 * Later ones begin at their block. */
+		/* On upper levels the current slot was cascaded: what is in it comes a turn of the
+		 * wheel later. Later ones begin at their block. */
 		if (l)
 			rest &= ~(uint64_t)1;
 		if (rest) {
@@ -146,5 +148,6 @@ usec_t timer_next(const struct timer_wheel *w)
 			return (usec_t)tick * USEC_PER_MSEC;
 		}
 	}
-	return (usec_t)((w->tick | (((uint64_t)1 << (BITS * (TIMER_LEVELS - 1))) - 1)) + 1) * USEC_PER_MSEC;
+	return (usec_t)((w->tick | (((uint64_t)1 << (BITS * (TIMER_LEVELS - 1))) - 1)) + 1) *
+	       USEC_PER_MSEC;
 }
