@@ -90,6 +90,8 @@ int cli_parse_time(const char *text, size_t n, usec_t *out)
 	memcpy(buf, text, n);
 	buf[n] = '\0';
 	double v = strtod(buf, &end);
+	if (end != buf + strspn(buf, "0123456789."))
+		return -EINVAL; /* hexadecimal, exponents */
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		if (strcmp(end, units[i].name) == 0 && v * units[i].usec < 1e15) {
 			*out = (usec_t)(v * units[i].usec + 0.5);

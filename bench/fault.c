@@ -71,7 +71,9 @@ static int parse_rate(struct span s, struct fault_rule *r)
 		return -EINVAL;
 	if (buf[s.n - 1] == '%') {
 		r->chance = strtod(buf, &end) / 100;
-		return s.n > 1 && end == buf + s.n - 1 && r->chance >= 0 && r->chance <= 1 ? 0 : -EINVAL;
+		return s.n > 1 && end == buf + s.n - 1 && r->chance >= 0 && r->chance <= 1
+			       ? 0
+			       : -EINVAL;
 	}
 	if (buf[s.n - 1] == 'x')
 		return span_u64(span_head(s, s.n - 1), UINT32_MAX, &r->first) || r->first == 0
