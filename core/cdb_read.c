@@ -365,6 +365,32 @@ static int content_fits(const struct window *w, uint64_t at, const struct cdb_he
 	return rc;
 }
 
+int cdb_check_file(const char *base, uint64_t ta, struct cdb_ref *ref, struct cdb_head *head)
+{
+	char path[CDB_PATH_MAX], bytes[CDB_HEAD];
+	struct window w = { 0 };
+	struct cdb_head h;
+	bool fits = false;
+
+	cdb_file_path(base, ta, path);
+	w.fd = open_file(path, &w.limit);
+	if (w.fd < 0)
+		return w.fd;
+	int rc = w.limit < CDB_HEAD ? -EBADMSG : read_all(w.fd, bytes, sizeof bytes, 0);
+	if (!rc)
+		rc = cdb_head_decode(bytes, &h);
+	if (!rc && (h.ta != ta || h.gen || h.flags & CDB_DEAD || cdb_record_bytes(&h) > w.limit))
+		rc = -EBADMSG;
+	if (!rc)
+		rc = content_fits(&w, 0, &h, &fits);
+	close(w.fd);
+	if (rc || !fits)
+		return rc ? rc : -EBADMSG;
+	*ref = (struct cdb_ref){ .len = cdb_record_bytes(&h) };
+	*head = h;
+	return 0;
+}
+
 struct walk {
 	uint64_t seg, gen;
 	bool check_content;

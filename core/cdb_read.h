@@ -34,6 +34,9 @@ int cdb_read_envelope(const struct cdb_record *rec, char *dst);
  * Returns 0, what each() returned, or -errno. *end: behind the last record found. */
 int cdb_scan(const char *base, uint64_t seg, uint64_t from, bool check_content,
 	     int (*each)(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h), void *ctx, uint64_t *end);
+/* An own file that was found: 0, its reference and head when it is whole (head, length and both CRCs fit);
+ * -ENOENT: it is gone or its head was never written; -EBADMSG: damaged; other -errno of the disk. */
+int cdb_check_file(const char *base, uint64_t ta, struct cdb_ref *ref, struct cdb_head *head);
 /* Walks all segment and own files below base. each: seg (0: own file) and id. */
 int cdb_list(const char *base, int (*each)(void *ctx, uint64_t seg, uint64_t ta), void *ctx);
 

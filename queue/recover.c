@@ -231,26 +231,21 @@ static bool is_finished_file(struct work *w, uint64_t ta)
 
 static void replay_file(struct work *w, uint64_t id)
 {
-	struct cdb_ref ref = { 0 };
-	struct cdb_record rec;
+	struct cdb_ref ref;
+	struct cdb_head h;
 	char path[CDB_PATH_MAX];
 
-	cdb_file_path(w->base, id, path);
 	seen(w->out, id);
 	if (aq_find(id) || in_database(w, id))
 		return;
 	if (is_finished_file(w, id)) {
+		cdb_file_path(w->base, id, path);
 		unlink(path);
 		return;
 	}
-	if (cdb_open_record(w->reader, &ref, id, &rec)) {
-		/* Its head was never written: nobody got a 250 for it. A living smtps may be writing it. */
-		return;
-	}
-	ref.len = cdb_record_bytes(&rec.head);
-	struct cdb_head h = rec.head;
-	cdb_close_record(w->reader, &rec);
-	replay_record(w, &ref, &h);
+	/* Not whole: nobody got a 250 for it. A living smtps may be writing it. */
+	if (!cdb_check_file(w->base, id, &ref, &h))
+		replay_record(w, &ref, &h);
 }
 
 static int replay_one(void *ctx, uint64_t seg, uint64_t ta)

@@ -455,6 +455,41 @@ static void test_list(void)
 	is_int(cdb_list("/nonexistent", count, NULL), -ENOENT, "no folder at all");
 }
 
+/* What start-up finds: the file alone, no reference. */
+static void test_check_file(void)
+{
+	const uint64_t ta = 0x407CE49300;
+	char path[CDB_PATH_MAX], head[CDB_HEAD], body[3000];
+	struct cdb_head h = { .ta = ta, .content_bytes = sizeof body, .envelope_bytes = 3 }, got;
+	struct cdb_ref ref;
+
+	is_int(cdb_check_file(base, ta, &ref, &got), -ENOENT, "no own file");
+	memset(body, 'y', sizeof body);
+	h.content_crc = crc32c(0, body, sizeof body);
+	h.envelope_crc = crc32c(0, "env", 3);
+	cdb_head_encode(&h, head);
+	cdb_file_path(base, ta, path);
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	is_int(cdb_check_file(base, ta, &ref, &got), -EBADMSG, "an empty one");
+	put(fd, body, sizeof body, CDB_HEAD);
+	put(fd, "env", 3, CDB_HEAD + sizeof body);
+	is_int(cdb_check_file(base, ta, &ref, &got), -ENOENT, "one whose head was not written");
+	put(fd, head, sizeof head, 0);
+	is_int(cdb_check_file(base, ta, &ref, &got), 0, "a whole one");
+	ok(!ref.seg && !ref.gen && !ref.off && ref.len == CDB_HEAD + sizeof body + 3 && got.ta == ta,
+	   "its reference");
+	put(fd, "z", 1, CDB_HEAD + 2000);
+	is_int(cdb_check_file(base, ta, &ref, &got), -EBADMSG, "one whose content is torn");
+	put(fd, "y", 1, CDB_HEAD + 2000);
+	put(fd, "E", 1, CDB_HEAD + sizeof body);
+	is_int(cdb_check_file(base, ta, &ref, &got), -EBADMSG, "one whose envelope is torn");
+	if (ftruncate(fd, CDB_HEAD + sizeof body))
+		exit(99);
+	is_int(cdb_check_file(base, ta, &ref, &got), -EBADMSG, "one that is too short");
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	make_folders();
@@ -465,5 +500,6 @@ int main(void)
 	test_garbage();
 	test_sparse();
 	test_list();
+	test_check_file();
 	return plan_done();
 }
