@@ -32,7 +32,7 @@ struct committer {
 	unsigned group_mean8;           /* mean size of a group, times 8 */
 	struct ta *pending;             /* durable, to be put into ibdb */
 	struct ta *touched;             /* recipients finished, marks to be put */
-	struct ta *leaving;             /* unload after the next batch */
+	struct ta *leaving;             /* out of the table after the next batch */
 	struct file_gone *files;        /* own files to remove after the next batch */
 	struct commit_call *calls;      /* waiting for the next batch */
 	uint64_t *freed;                /* segments that lose a use after the next batch */
@@ -285,6 +285,12 @@ static void untouch(struct committer *c, struct ta *ta)
 		*at = ta->c.touched_next;
 }
 
+static void leave_with_batch(struct committer *c, struct ta *ta)
+{
+	ta->c.leaving_next = c->leaving;
+	c->leaving = ta;
+}
+
 static void do_finish(struct committer *c, struct ta *ta)
 {
 	news(c);
@@ -300,13 +306,17 @@ static void do_finish(struct committer *c, struct ta *ta)
 	if (ta->c.touched)
 		untouch(c, ta);
 	free_content(c, ta);
-	aq_remove(ta);
+	/* As long as the database has rows of it, the keeper must find it here, all done: a row of the index
+	 * would make it load and deliver it again. */
+	if (ta->c.in_db)
+		leave_with_batch(c, ta);
+	else
+		aq_remove(ta);
 }
 
 static void do_unload(struct committer *c, struct ta *ta)
 {
-	ta->c.leaving_next = c->leaving;
-	c->leaving = ta;
+	leave_with_batch(c, ta);
 	news(c);
 }
 
