@@ -458,7 +458,7 @@ static void test_list(void)
 /* What start-up finds: the file alone, no reference. */
 static void test_check_file(void)
 {
-	const uint64_t ta = 0x407CE49300;
+	const uint64_t ta = 0x407CE49400;
 	char path[CDB_PATH_MAX], head[CDB_HEAD], body[3000];
 	struct cdb_head h = { .ta = ta, .content_bytes = sizeof body, .envelope_bytes = 3 }, got;
 	struct cdb_ref ref;
