@@ -476,7 +476,8 @@ static void test_check_file(void)
 	is_int(cdb_check_file(base, ta, &ref, &got), -ENOENT, "one whose head was not written");
 	put(fd, head, sizeof head, 0);
 	is_int(cdb_check_file(base, ta, &ref, &got), 0, "a whole one");
-	ok(!ref.seg && !ref.gen && !ref.off && ref.len == CDB_HEAD + sizeof body + 3 && got.ta == ta,
+	ok(!ref.seg && !ref.gen && !ref.off && ref.len == CDB_HEAD + sizeof body + 3 &&
+		   got.ta == ta,
 	   "its reference");
 	put(fd, "z", 1, CDB_HEAD + 2000);
 	is_int(cdb_check_file(base, ta, &ref, &got), -EBADMSG, "one whose content is torn");
