@@ -43,7 +43,7 @@ static size_t quoted_string(struct span s)
 				return 0;
 			c = (unsigned char)s.p[i];
 			if (c > 126)
-				return 0;       /* quoted-pairSMTP is ASCII, also in RFC 6531 */
+				return 0; /* quoted-pairSMTP is ASCII, also in RFC 6531 */
 		}
 		if (c < 32 || c == 127)
 			return 0;
@@ -51,7 +51,8 @@ static size_t quoted_string(struct span s)
 	return 0;
 }
 
-/* Length of a domain name at the begin of s; 0: none. A label begins and ends with a letter or digit. */
+/* Length of a domain name at the begin of s; 0: none. A label begins and ends with a letter or
+ * digit. */
 static size_t domain_name(struct span s)
 {
 	size_t i = 0, label = 0;
@@ -112,7 +113,8 @@ bool address_domain_ok(struct span s, bool utf8)
 	for (size_t i = 0; i < s.n; i++)
 		if ((unsigned char)s.p[i] > 127 && !utf8)
 			return false;
-	return s.n && s.n <= ADDRESS_DOMAIN_MAX && domain(s) == s.n && (!utf8 || address_utf8_ok(s));
+	return s.n && s.n <= ADDRESS_DOMAIN_MAX && domain(s) == s.n &&
+	       (!utf8 || address_utf8_ok(s));
 }
 
 bool address_utf8_ok(struct span s)

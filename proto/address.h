@@ -12,17 +12,17 @@
 enum { ADDRESS_LOCAL_MAX = 64, ADDRESS_DOMAIN_MAX = 255, ADDRESS_PATH_MAX = 256 };
 
 struct address {
-	struct span mailbox;    /* local@domain as written; empty: <>; without "@": local part only */
-	struct span local;      /* with its quotes */
-	struct span domain;     /* with its brackets when it is a literal; empty: none */
-	bool utf8;              /* a byte over 127 is in it */
+	struct span mailbox; /* local@domain as written; empty: <>; without "@": local part only */
+	struct span local;   /* with its quotes */
+	struct span domain;  /* with its brackets when it is a literal; empty: none */
+	bool utf8;           /* a byte over 127 is in it */
 };
 
 enum address_error {
 	ADDRESS_OK = 0,
 	ADDRESS_SYNTAX,
-	ADDRESS_LONG,           /* a limit of 4.5.3.1 */
-	ADDRESS_NO_DOMAIN,      /* well formed otherwise */
+	ADDRESS_LONG,      /* a limit of 4.5.3.1 */
+	ADDRESS_NO_DOMAIN, /* well formed otherwise */
 };
 
 /* "<path>" at the begin of *in, which moves behind it. A source route is dropped. Empty: null path.

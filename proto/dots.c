@@ -5,12 +5,12 @@
 #endif
 
 enum state {
-	S_BOL = 0,      /* behind CRLF, or at the begin */
-	S_BOL_FIXED,    /* behind a line end that was not CRLF: a dot here is text */
-	S_DOT,          /* a dot at the begin of a line is held back */
-	S_DOT_CR,       /* dot and CR are held back */
+	S_BOL = 0,   /* behind CRLF, or at the begin */
+	S_BOL_FIXED, /* behind a line end that was not CRLF: a dot here is text */
+	S_DOT,       /* a dot at the begin of a line is held back */
+	S_DOT_CR,    /* dot and CR are held back */
 	S_TEXT,
-	S_CR            /* a CR was handed out */
+	S_CR /* a CR was handed out */
 };
 
 enum field { F_NAME = 0, F_OTHER, F_MSGID };
@@ -28,7 +28,8 @@ static const char *find_newline(const char *p, const char *end)
 
 	for (; end - p >= 16; p += 16) {
 		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-		int hit = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, cr), _mm_cmpeq_epi8(v, lf)));
+		int hit = _mm_movemask_epi8(
+			_mm_or_si128(_mm_cmpeq_epi8(v, cr), _mm_cmpeq_epi8(v, lf)));
 
 		if (hit)
 			return p + __builtin_ctz((unsigned)hit);
@@ -107,7 +108,7 @@ static void header_text(struct dots *d, const char *p, size_t n)
 			d->field = F_NAME;
 			d->name_n = 0;
 		} else if (!d->header_bytes) {
-			d->in_header = false;   /* nothing to continue */
+			d->in_header = false; /* nothing to continue */
 		}
 	}
 	while (i < n && d->in_header && d->field == F_NAME)
@@ -190,7 +191,8 @@ static enum dots_step held(struct dots *d, struct span *in, const char *p, struc
 		d->state = S_TEXT;
 		return cut(d, in, p, p, p, dot_only ? SPAN(".") : SPAN(".\r"), piece);
 	}
-	/* An empty line: the dot was stuffing, and dot CRLF would end the data for whoever gets this. */
+	/* An empty line: the dot was stuffing, and dot CRLF would end the data for whoever gets
+	 * this. */
 	eol(d, S_BOL_FIXED, 2);
 	return cut(d, in, p, p, dot_only ? p + 1 : p, SPAN("\r\n"), piece);
 }
@@ -202,7 +204,8 @@ static bool begin_of_line(struct dots *d, const char **p, const char *end)
 		d->state = S_TEXT;
 		return true;
 	}
-	if (d->mode == DOTS_DATA && d->state == S_BOL && end - *p >= 2 && (*p)[1] != '\r' && (*p)[1] != '\n') {
+	if (d->mode == DOTS_DATA && d->state == S_BOL && end - *p >= 2 && (*p)[1] != '\r' &&
+	    (*p)[1] != '\n') {
 		stuffed(d);
 		++*p;
 		return true;

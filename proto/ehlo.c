@@ -27,13 +27,16 @@ static void take_size(struct ehlo *e, struct span args)
 	uint64_t v;
 	struct span w = span_word(&args, " \t");
 
-	/* RFC 1870 3: no number, or 0, means no fixed limit. Larger than 64 bits is as good as none. */
+	/* RFC 1870 3: no number, or 0, means no fixed limit. Larger than 64 bits is as good as
+	 * none. */
 	e->size_max = span_u64(w, UINT64_MAX, &v) ? 0 : v;
 }
 
 static void take_limits(struct ehlo *e, struct span args)
 {
-	static const struct span names[] = { { "MAILMAX=", 8 }, { "RCPTMAX=", 8 }, { "RCPTDOMAINMAX=", 14 } };
+	static const struct span names[] = { { "MAILMAX=", 8 },
+					     { "RCPTMAX=", 8 },
+					     { "RCPTDOMAINMAX=", 14 } };
 	uint32_t *const to[] = { &e->mail_max, &e->rcpt_max, &e->rcpt_domain_max };
 	struct span w;
 
@@ -98,7 +101,8 @@ static int write_args(const struct ehlo *e, uint32_t cap, struct buf *out)
 	if (cap == EHLO_AUTH)
 		return buf_printf(out, " %s", e->auth);
 	if (cap == EHLO_XCLIENT)
-		return buf_add_span(out, SPAN(" NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"));
+		return buf_add_span(out,
+				    SPAN(" NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"));
 	if (cap != EHLO_LIMITS)
 		return 0;
 	if (e->mail_max)

@@ -38,7 +38,8 @@ int param_next(struct span *rest, bool utf8, struct param *out)
 			return -EINVAL;
 	}
 	out->key = span_head(word, eq);
-	out->value = eq < word.n ? span_of(word.p + eq + 1, word.n - eq - 1) : (struct span){ NULL, 0 };
+	out->value =
+		eq < word.n ? span_of(word.p + eq + 1, word.n - eq - 1) : (struct span){ NULL, 0 };
 	if (out->value.p && !out->value.n)
 		return -EINVAL;
 	*rest = span_from(s, n);

@@ -10,17 +10,19 @@
 
 struct param {
 	struct span key;
-	struct span value;      /* .p NULL: no "=" */
+	struct span value; /* .p NULL: no "=" */
 };
 
-/* Takes the next one from *rest, which begins with a space: 1, 0 at the end, -EINVAL. Space at the end is left
- * out silently. utf8: values may hold bytes over 127 (RFC 6531 3.3). */
+/* Takes the next one from *rest, which begins with a space: 1, 0 at the end, -EINVAL. Space at the
+ * end is left out silently. utf8: values may hold bytes over 127 (RFC 6531 3.3). */
 int param_next(struct span *rest, bool utf8, struct param *out);
 
-/* s is xtext (RFC 3461 4), not empty, of at most max bytes when decoded: printable ASCII and space. */
+/* s is xtext (RFC 3461 4), not empty, of at most max bytes when decoded: printable ASCII and space.
+ */
 bool param_xtext_ok(struct span s, size_t max);
 
-/* The same for ORCPT, "type;xtext". utf8: the utf-8-addr-xtext and -unitext forms of RFC 6533 3 too. */
+/* The same for ORCPT, "type;xtext". utf8: the utf-8-addr-xtext and -unitext forms of RFC 6533 3
+ * too. */
 bool param_orcpt_ok(struct span s, size_t max, bool utf8);
 
 /* "NEVER" or a list of SUCCESS, FAILURE, DELAY as bits of enum env_notify; 0: malformed. */

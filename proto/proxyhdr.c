@@ -34,10 +34,11 @@ static enum proxyhdr_result v1(struct span line, struct addr *client)
 		return PROXYHDR_SAME;
 	if (n != 6 || line.n || addr_parse(word[2], &from) || addr_parse(word[3], &to))
 		return PROXYHDR_BAD;
-	uint8_t family = span_eq(word[1], SPAN("TCP4"))	  ? ADDR_IPV4
+	uint8_t family = span_eq(word[1], SPAN("TCP4"))   ? ADDR_IPV4
 			 : span_eq(word[1], SPAN("TCP6")) ? ADDR_IPV6
 							  : ADDR_NONE;
-	if (from.family != family || to.family != family || !port(word[4], &from.port) || !port(word[5], &to.port))
+	if (from.family != family || to.family != family || !port(word[4], &from.port) ||
+	    !port(word[5], &to.port))
 		return PROXYHDR_BAD;
 	*client = from;
 	return PROXYHDR_ADDR;

@@ -8,9 +8,9 @@
 #include "core/addr.h"
 
 enum proxyhdr_result {
-	PROXYHDR_MORE = 0,      /* incomplete */
-	PROXYHDR_ADDR,          /* *client is filled in */
-	PROXYHDR_SAME,          /* valid, but says nothing: UNKNOWN, LOCAL, a unix socket */
+	PROXYHDR_MORE = 0, /* incomplete */
+	PROXYHDR_ADDR,     /* *client is filled in */
+	PROXYHDR_SAME,     /* valid, but says nothing: UNKNOWN, LOCAL, a unix socket */
 	PROXYHDR_BAD
 };
 

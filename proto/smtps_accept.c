@@ -9,7 +9,7 @@
 
 enum { RETRY_USEC = 100000 };
 
-#define OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static void disarm(struct smtps_accept *a)
 {
@@ -25,7 +25,8 @@ static void arm(struct smtps_accept *a)
 		int rc = loop_io_add(a->loop, &a->at[i].io, a->at[i].fd, EPOLLIN | EPOLLEXCLUSIVE);
 
 		if (rc) {
-			log_event(LOG_LV_ERROR, LOG_SEV_ERR, "accept", "stat=cannot watch, error=%d", -rc);
+			log_event(LOG_LV_ERROR, LOG_SEV_ERR, "accept",
+				  "stat=cannot watch, error=%d", -rc);
 			disarm(a);
 			loop_timer_after(a->loop, &a->retry, RETRY_USEC);
 			return;

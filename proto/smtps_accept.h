@@ -22,9 +22,10 @@ struct smtps_accept {
 	struct smtps_listener at[SMTPS_LISTEN_MAX];
 	unsigned count;
 	bool armed;
-	bool starved;                   /* no descriptors or memory a moment ago */
+	bool starved; /* no descriptors or memory a moment ago */
 	struct timer retry;
-	/* May it accept one more? `wait`: nothing will tell when it may again, so ask after a while. */
+	/* May it accept one more? `wait`: nothing will tell when it may again, so ask after a
+	 * while. */
 	bool (*may)(struct smtps_accept *a, bool *wait);
 	/* At most so many at once. */
 	unsigned (*batch)(struct smtps_accept *a);

@@ -56,7 +56,8 @@ enum smtps_phase smtps_chunk_verb(struct smtps_session *s, struct span args)
 		return s->phase;
 	}
 	s->chunk_left = size;
-	s->flags = last ? s->flags | SMTPS_SE_CHUNK_LAST : s->flags & ~(uint32_t)SMTPS_SE_CHUNK_LAST;
+	s->flags =
+		last ? s->flags | SMTPS_SE_CHUNK_LAST : s->flags & ~(uint32_t)SMTPS_SE_CHUNK_LAST;
 	s->input = SMTPS_IN_CHUNK;
 	if (s->phase != SMTPS_PH_RCPT)
 		return s->phase;

@@ -26,12 +26,11 @@ static void offer_fill(struct smtps_conf *c)
 	static const struct {
 		uint64_t flag;
 		uint32_t cap;
-	} by_flag[] = { { SMTPS_F_8BITMIME, EHLO_8BITMIME },
-			{ SMTPS_F_CHUNKING, EHLO_CHUNKING },
-			{ SMTPS_F_BINARYMIME, EHLO_BINARYMIME },
-			{ SMTPS_F_DSN, EHLO_DSN },
-			{ SMTPS_F_SMTPUTF8, EHLO_SMTPUTF8 },
-			{ SMTPS_F_LIMITS, EHLO_LIMITS } };
+	} by_flag[] = {
+		{ SMTPS_F_8BITMIME, EHLO_8BITMIME },     { SMTPS_F_CHUNKING, EHLO_CHUNKING },
+		{ SMTPS_F_BINARYMIME, EHLO_BINARYMIME }, { SMTPS_F_DSN, EHLO_DSN },
+		{ SMTPS_F_SMTPUTF8, EHLO_SMTPUTF8 },     { SMTPS_F_LIMITS, EHLO_LIMITS }
+	};
 	struct ehlo *e = &c->offer;
 
 	e->caps = EHLO_PIPELINING | EHLO_SIZE | EHLO_ENHANCED;
@@ -48,7 +47,8 @@ static void offer_fill(struct smtps_conf *c)
 	e->rcpt_max = c->o.max_recipients_per_transaction;
 }
 
-struct smtps_conf *smtps_conf_new(const struct smtps_options *o, const struct conf_global *g, struct conf *own_file)
+struct smtps_conf *smtps_conf_new(const struct smtps_options *o, const struct conf_global *g,
+				  struct conf *own_file)
 {
 	struct smtps_conf *c = xcalloc(1, sizeof *c);
 

@@ -60,19 +60,22 @@ int smtps_content_expect(struct smtps_host *h, struct smtps_content *c, uint64_t
 	return expect_bytes > h->conf->o.segment_limit && !c->in_file ? move_to_file(h, c) : 0;
 }
 
-/* The next block: each kind once, then the largest. NULL: the pool is used up, or too many parts. */
+/* The next block: each kind once, then the largest. NULL: the pool is used up, or too many parts.
+ */
 static struct smtps_block *add_block(struct smtps_host *h, struct smtps_content *c, size_t want)
 {
 	unsigned kind = c->parts < SMTPS_BLOCK_KINDS ? c->parts : SMTPS_BLOCK_KINDS - 1;
 
 	if (c->parts == SMTPS_PARTS_MAX)
 		return NULL;
-	while (kind + 1 < SMTPS_BLOCK_KINDS && want + sizeof(struct smtps_block) > smtps_content_block_bytes[kind])
+	while (kind + 1 < SMTPS_BLOCK_KINDS &&
+	       want + sizeof(struct smtps_block) > smtps_content_block_bytes[kind])
 		kind++;
 	struct smtps_block *b = pool_get(&h->blocks[kind]);
 	if (!b)
 		return NULL;
-	*b = (struct smtps_block){ .kind = kind, .cap = (uint32_t)(smtps_content_block_bytes[kind] - sizeof *b) };
+	*b = (struct smtps_block){ .kind = kind,
+				   .cap = (uint32_t)(smtps_content_block_bytes[kind] - sizeof *b) };
 	if (c->last)
 		c->last->next = b;
 	else
@@ -120,8 +123,8 @@ static int store_in_segment(struct smtps_host *h, struct smtps_content *c, struc
 	return cdb_append(h->cdb, head, h->parts, n, envelope, ref);
 }
 
-int smtps_content_store(struct smtps_host *h, struct smtps_content *c, struct cdb_head *head, struct span envelope,
-			struct cdb_ref *ref)
+int smtps_content_store(struct smtps_host *h, struct smtps_content *c, struct cdb_head *head,
+			struct span envelope, struct cdb_ref *ref)
 {
 	int rc = -EAGAIN;
 
@@ -138,7 +141,7 @@ int smtps_content_store(struct smtps_host *h, struct smtps_content *c, struct cd
 	}
 	if (rc == -EAGAIN && c->in_file) {
 		rc = cdb_file_finish(h->cdb, &c->file, head, envelope, ref);
-		c->in_file = false;     /* closed, or removed */
+		c->in_file = false; /* closed, or removed */
 	}
 	smtps_content_drop(h, c);
 	return rc;

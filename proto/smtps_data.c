@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-enum { LINE_998 = 998 };                        /* RFC 5321 4.5.3.1.6 */
+enum { LINE_998 = 998 }; /* RFC 5321 4.5.3.1.6 */
 
 /* ---- begin */
 
@@ -21,7 +21,8 @@ static int write_received(struct smtps_session *s)
 			   .rcpt = ta->rcpt_count == 1 ? ta->rcpt->addr : SPAN(""),
 			   .ta = ta->id,
 			   .wall_usec = s->host->ops->wall(s->host),
-			   .flags = (s->flags & SMTPS_SE_EHLO ? TRACE_EHLO : 0) | (ta->smtputf8 ? TRACE_UTF8 : 0) };
+			   .flags = (s->flags & SMTPS_SE_EHLO ? TRACE_EHLO : 0) |
+				    (ta->smtputf8 ? TRACE_UTF8 : 0) };
 
 	buf_eat(&s->host->scratch, buf_len(&s->host->scratch));
 	return trace_received(&t, &s->host->scratch);
@@ -52,7 +53,8 @@ bool smtps_data_begin(struct smtps_session *s, enum dots_mode mode)
 		return false;
 	b->error = 0;
 	b->received_bytes = (uint32_t)buf_len(&s->host->scratch);
-	dots_init(&b->dots, mode, smtps_session_opt(s)->bare_newline == SMTPS_BARE_NEWLINE_NORMALIZE);
+	dots_init(&b->dots, mode,
+		  smtps_session_opt(s)->bare_newline == SMTPS_BARE_NEWLINE_NORMALIZE);
 	smtps_content_begin(&b->content, ta->id);
 	ta->content = b;
 	if (ta->discard || !ta->kept_count)
@@ -69,7 +71,7 @@ enum smtps_phase smtps_data_verb(struct smtps_session *s, struct span args)
 {
 	(void)args;
 	if (s->ta->body == ENV_BODY_BINARYMIME) {
-		smtps_reply(s, SMTPS_R_NEED_BDAT);      /* RFC 3030 3 */
+		smtps_reply(s, SMTPS_R_NEED_BDAT); /* RFC 3030 3 */
 		return s->phase;
 	}
 	if (!smtps_data_begin(s, DOTS_DATA)) {
@@ -207,7 +209,8 @@ static void answer(struct smtps_sending *k, const struct msg_commit_done *v)
 
 static void committed(struct smtps_commit *c, const struct msg_commit_done *v)
 {
-	struct smtps_sending *k = (struct smtps_sending *)((char *)c - offsetof(struct smtps_sending, c));
+	struct smtps_sending *k =
+		(struct smtps_sending *)((char *)c - offsetof(struct smtps_sending, c));
 	struct smtps_host *h = k->host;
 	struct smtps_session *s = k->s;
 	unsigned stat = v ? v->code : 451;
@@ -239,7 +242,8 @@ static enum smtps_phase store(struct smtps_session *s, struct smtps_sending *k)
 	int rc = smtps_ta_envelope(s->ta, &s->client, &k->c.envelope);
 
 	if (!rc)
-		rc = smtps_content_store(h, &b->content, &head, buf_span(&k->c.envelope), &k->c.ref);
+		rc = smtps_content_store(h, &b->content, &head, buf_span(&k->c.envelope),
+					 &k->c.ref);
 	if (rc) {
 		store_failed(s, rc);
 		return SMTPS_PH_READY;

@@ -2,11 +2,11 @@
  * proto/smtps_data.h - the content: DATA, the final dot, handing it to qmgr.
  *
  * Owner:     the session's loop.
- * Memory:    a struct smtps_sending from the host's pool lives from the end of the content to qmgr's answer, also
- *            when the client has gone: the message is then accepted all the same.
+ * Memory:    a struct smtps_sending from the host's pool lives from the end of the content to
+ * qmgr's answer, also when the client has gone: the message is then accepted all the same.
  * Invariant: 250 only after qmgr said durable; every 4yz and 5yz after the content has the id.
- * Limits:    options max_message_size, max_hops, max_line_length; SMTPS_HEADER_MAX bytes of header section.
- * RFC:       5321 4.1.1.4, 4.5.2, 6.3.
+ * Limits:    options max_message_size, max_hops, max_line_length; SMTPS_HEADER_MAX bytes of header
+ * section. RFC:       5321 4.1.1.4, 4.5.2, 6.3.
  */
 #ifndef PROTO_SMTPS_DATA_H
 #define PROTO_SMTPS_DATA_H
@@ -20,7 +20,7 @@ enum { SMTPS_HEADER_MAX = 1 << 20 };
 struct smtps_sending {
 	struct smtps_commit c;
 	struct smtps_host *host;
-	struct smtps_session *s;        /* NULL: gone */
+	struct smtps_session *s; /* NULL: gone */
 	struct smtps_ta *ta;
 	uint64_t session_id;
 };

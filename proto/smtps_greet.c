@@ -9,7 +9,7 @@
 
 enum { EARLY_DELAY_USEC = 5 * USEC_PER_SEC, ID_WAIT_USEC = 4 * USEC_PER_SEC };
 
-#define OF(ptr, member) ((struct smtps_greet *)((char *)(ptr) - offsetof(struct smtps_greet, member)))
+#define OF(ptr, member) ((struct smtps_greet *)((char *)(ptr)-offsetof(struct smtps_greet, member)))
 
 void smtps_greet_drop(struct smtps_session *s)
 {
@@ -38,19 +38,22 @@ static void refuse(struct smtps_session *s, struct span text)
 static void refuse_qmgr(struct smtps_session *s, unsigned code, const char *text)
 {
 	char line[512];
-	int n = snprintf(line, sizeof line, "%u %s", code >= 400 && code < 600 ? code : 421, text ? text : "");
+	int n = snprintf(line, sizeof line, "%u %s", code >= 400 && code < 600 ? code : 421,
+			 text ? text : "");
 
 	refuse(s, span_of(line, (size_t)(n < (int)sizeof line ? n : (int)sizeof line - 1)));
 }
 
-/* smar says no: 554 in place of the greeting, and the client may say QUIT; a temporary no is 421. */
+/* smar says no: 554 in place of the greeting, and the client may say QUIT; a temporary no is 421.
+ */
 static void refuse_client(struct smtps_session *s, const char *text)
 {
 	char line[512];
 	bool temporary = text[0] == '4';
 	size_t skip = strlen(text) > 4 && text[3] == ' ' ? 4 : 0;
 	int n = snprintf(line, sizeof line, "%s %s", temporary ? "421" : "554", text + skip);
-	struct span whole = span_of(line, (size_t)(n < (int)sizeof line ? n : (int)sizeof line - 1));
+	struct span whole =
+		span_of(line, (size_t)(n < (int)sizeof line ? n : (int)sizeof line - 1));
 
 	if (temporary) {
 		refuse(s, whole);
@@ -242,7 +245,8 @@ void smtps_greet_start(struct smtps_session *s)
 	s->id = h->up->ops->id(h->up);
 	/* Otherwise the answers have a limit of their own. */
 	if (o->banner_delay || !s->id) {
-		s->deadline = smtps_host_now(h) + (o->banner_delay ? o->banner_delay : ID_WAIT_USEC);
+		s->deadline =
+			smtps_host_now(h) + (o->banner_delay ? o->banner_delay : ID_WAIT_USEC);
 		h->ops->timer_set(h, &s->timer, s->deadline);
 	}
 	if (h->up->ops->open(h->up, &g->open) || (!g->ask_done && h->up->ops->ask(h->up, &g->ask)))

@@ -34,7 +34,7 @@ struct smtps_links {
 	struct queue qmgr_queue, smar_queue;
 	struct timer timer;
 	struct id_block ids, reserve;
-	struct smtps_request lease;             /* waits: a block was asked for */
+	struct smtps_request lease; /* waits: a block was asked for */
 	struct seal *seals;
 	uint8_t section;
 	uint32_t worker;
@@ -42,7 +42,7 @@ struct smtps_links {
 	void *ctx;
 };
 
-#define OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* ---- queues */
 
@@ -95,13 +95,15 @@ static void transmit(struct smtps_links *k, struct smtps_request *r)
 	case SMTPS_ASK_CLIENT: {
 		struct smtps_ask *a = OF(r, struct smtps_ask, r);
 
-		link_put(k->smar, r->req, ask_client, (&(struct msg_ask_client){ *a->client, a->flags }));
+		link_put(k->smar, r->req, ask_client,
+			 (&(struct msg_ask_client){ *a->client, a->flags }));
 		break;
 	}
 	case SMTPS_ASK_MAIL: {
 		struct smtps_ask *a = OF(r, struct smtps_ask, r);
 
-		link_put(k->smar, r->req, ask_mail, (&(struct msg_ask_mail){ *a->client, a->flags, a->sender }));
+		link_put(k->smar, r->req, ask_mail,
+			 (&(struct msg_ask_mail){ *a->client, a->flags, a->sender }));
 		break;
 	}
 	case SMTPS_ASK_RCPT: {
@@ -121,8 +123,8 @@ static void transmit(struct smtps_links *k, struct smtps_request *r)
 		struct smtps_commit *c = OF(r, struct smtps_commit, r);
 
 		link_put(k->qmgr, r->req, commit,
-			 (&(struct msg_commit){ c->ta, c->ref.seg, c->ref.gen, c->ref.off, c->ref.len,
-						buf_span(&c->envelope) }));
+			 (&(struct msg_commit){ c->ta, c->ref.seg, c->ref.gen, c->ref.off,
+						c->ref.len, buf_span(&c->envelope) }));
 		break;
 	}
 	case SMTPS_ID_LEASE:
@@ -236,7 +238,8 @@ static const struct smtps_upstream_ops upstream_ops = { .ask = up_ask,
 /* ---- answers */
 
 /* The request that an answer belongs to, off its queue. NULL: it came too late. */
-static struct smtps_request *answered(struct smtps_links *k, struct link *from, struct link_requests *t, uint64_t req,
+static struct smtps_request *answered(struct smtps_links *k, struct link *from,
+				      struct link_requests *t, uint64_t req,
 				      enum smtps_request_kind first, enum smtps_request_kind last)
 {
 	struct smtps_request *r = link_request_peek(t, req);
@@ -259,7 +262,8 @@ static void got_verdict(struct smtps_links *k, uint64_t req, struct span body)
 		link_refuse(k->smar, "bad verdict");
 		return;
 	}
-	struct smtps_request *r = answered(k, k->smar, k->to_smar, req, SMTPS_ASK_CLIENT, SMTPS_ASK_RCPT);
+	struct smtps_request *r =
+		answered(k, k->smar, k->to_smar, req, SMTPS_ASK_CLIENT, SMTPS_ASK_RCPT);
 	if (r) {
 		struct smtps_ask *a = OF(r, struct smtps_ask, r);
 
@@ -275,7 +279,8 @@ static void got_conn_verdict(struct smtps_links *k, uint64_t req, struct span bo
 		link_refuse(k->qmgr, "bad conn_verdict");
 		return;
 	}
-	struct smtps_request *r = answered(k, k->qmgr, k->to_qmgr, req, SMTPS_CONN_OPEN, SMTPS_CONN_OPEN);
+	struct smtps_request *r =
+		answered(k, k->qmgr, k->to_qmgr, req, SMTPS_CONN_OPEN, SMTPS_CONN_OPEN);
 	if (r) {
 		struct smtps_open *o = OF(r, struct smtps_open, r);
 
@@ -309,7 +314,8 @@ static void got_id_block(struct smtps_links *k, uint64_t req, struct span body)
 	struct msg_id_block m;
 	struct smtps_session *next;
 
-	if (msg_id_block_decode(body, &m) || !m.count || m.first >= 1ull << 56 || m.first + m.count > 1ull << 56) {
+	if (msg_id_block_decode(body, &m) || !m.count || m.first >= 1ull << 56 ||
+	    m.first + m.count > 1ull << 56) {
 		link_refuse(k->qmgr, "bad id_block");
 		return;
 	}
@@ -339,8 +345,8 @@ static void got_credit(struct smtps_links *k, struct span body)
 	}
 	if (m.level != k->host->credit.level)
 		log_event(LOG_LV_WARN, m.level ? LOG_SEV_WARN : LOG_SEV_INFO, "credit",
-			  "worker=%u, level=%u, sessions=%u, recipients=%u", k->worker, m.level, m.sessions,
-			  m.recipients);
+			  "worker=%u, level=%u, sessions=%u, recipients=%u", k->worker, m.level,
+			  m.sessions, m.recipients);
 	k->host->credit = (struct smtps_credit){ m.sessions, m.recipients, m.level };
 	k->credit(k->ctx);
 }
@@ -412,7 +418,7 @@ void smtps_links_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes_o
 		return;
 	struct seal *p = malloc(sizeof *p);
 	if (!p)
-		return;         /* qmgr keeps the segment until this process ends */
+		return; /* qmgr keeps the segment until this process ends */
 	*p = (struct seal){ k->seals, m };
 	k->seals = p;
 }
@@ -511,7 +517,7 @@ static void give_up(struct smtps_links *k, struct smtps_request *r)
 		break;
 	}
 	case SMTPS_ID_LEASE:
-		break;          /* the next one who wants an id asks again */
+		break; /* the next one who wants an id asks again */
 	}
 }
 
@@ -533,8 +539,12 @@ static void timer_fired(struct timer *t)
 
 /* ---- life */
 
-static const struct link_ops qmgr_ops = { .up = qmgr_up, .down = qmgr_down, .message = qmgr_message };
-static const struct link_ops smar_ops = { .up = smar_up, .down = smar_down, .message = smar_message };
+static const struct link_ops qmgr_ops = { .up = qmgr_up,
+					  .down = qmgr_down,
+					  .message = qmgr_message };
+static const struct link_ops smar_ops = { .up = smar_up,
+					  .down = smar_down,
+					  .message = smar_message };
 
 struct smtps_links *smtps_links_new(const struct smtps_links_setup *s)
 {

@@ -1,11 +1,13 @@
 /*
- * proto/smtps_links.h - the upstream of one event loop: its links to qmgr and smar, requests in flight, ids, credits.
+ * proto/smtps_links.h - the upstream of one event loop: its links to qmgr and smar, requests in
+ * flight, ids, credits.
  *
  * Owner:  the loop. Only smtps_links_segment() is called by the content writer, in its notify loop.
  * Memory: requests belong to those who asked; lists here, oldest first.
- * Life:   while a link is down its requests wait: those to smar up to wait_for_smar in all, those to qmgr
- *         SMTPS_QMGR_DOWN_USEC. When it is up again all of them are sent again, after what this loop has open.
- * Limits: an answer of qmgr that takes longer than SMTPS_QMGR_ANSWER_USEC counts as none.
+ * Life:   while a link is down its requests wait: those to smar up to wait_for_smar in all, those
+ * to qmgr SMTPS_QMGR_DOWN_USEC. When it is up again all of them are sent again, after what this
+ * loop has open. Limits: an answer of qmgr that takes longer than SMTPS_QMGR_ANSWER_USEC counts as
+ * none.
  */
 #ifndef PROTO_SMTPS_LINKS_H
 #define PROTO_SMTPS_LINKS_H
@@ -19,7 +21,7 @@ struct smtps_links;
 struct smtps_links_setup {
 	struct loop *loop;
 	struct smtps_host *host;
-	struct link_hello hello;        /* with the number of this loop */
+	struct link_hello hello; /* with the number of this loop */
 	/* The credit has changed, sessions may be accepted or not. */
 	void (*credit)(void *ctx);
 	void *ctx;

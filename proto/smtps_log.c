@@ -31,8 +31,8 @@ void smtps_log_client(const struct smtps_session *s, unsigned stat, struct span 
 	outcome(&l, stat, reply);
 }
 
-void smtps_log_mail(const struct smtps_session *s, const struct smtps_ta *ta, struct span sender, unsigned stat,
-		    struct span reply)
+void smtps_log_mail(const struct smtps_session *s, const struct smtps_ta *ta, struct span sender,
+		    unsigned stat, struct span reply)
 {
 	struct log_line l;
 
@@ -42,8 +42,8 @@ void smtps_log_mail(const struct smtps_session *s, const struct smtps_ta *ta, st
 	outcome(&l, stat, reply);
 }
 
-void smtps_log_rcpt(const struct smtps_session *s, const struct smtps_ta *ta, struct span rcpt, uint32_t idx,
-		    unsigned stat, struct span reply)
+void smtps_log_rcpt(const struct smtps_session *s, const struct smtps_ta *ta, struct span rcpt,
+		    uint32_t idx, unsigned stat, struct span reply)
 {
 	struct log_line l;
 
@@ -54,7 +54,8 @@ void smtps_log_rcpt(const struct smtps_session *s, const struct smtps_ta *ta, st
 	outcome(&l, stat, reply);
 }
 
-void smtps_log_content(uint64_t session, const struct smtps_ta *ta, unsigned stat, struct span reply)
+void smtps_log_content(uint64_t session, const struct smtps_ta *ta, unsigned stat,
+		       struct span reply)
 {
 	const struct dots *d = &ta->content->dots;
 	struct log_line l;
@@ -79,7 +80,8 @@ void smtps_log_end(const struct smtps_session *s, const char *why)
 	log_end(&l);
 }
 
-void smtps_log_trouble(const struct smtps_session *s, const struct smtps_ta *ta, const char *where, int error)
+void smtps_log_trouble(const struct smtps_session *s, const struct smtps_ta *ta, const char *where,
+		       int error)
 {
 	struct log_line l;
 

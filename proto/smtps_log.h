@@ -1,7 +1,8 @@
 /*
  * proto/smtps_log.h - the log lines of a session, R 10.2.
  *
- * Owner: the session's loop. Encoding is that of core/log.h; nothing is formatted when the level is off.
+ * Owner: the session's loop. Encoding is that of core/log.h; nothing is formatted when the level is
+ * off.
  */
 #ifndef PROTO_SMTPS_LOG_H
 #define PROTO_SMTPS_LOG_H
@@ -11,15 +12,17 @@
 /* A client has come and was greeted (stat 0) or refused. */
 void smtps_log_client(const struct smtps_session *s, unsigned stat, struct span reply);
 /* MAIL, RCPT: stat 0 when accepted, else code and reply. ta NULL: refused before there was one. */
-void smtps_log_mail(const struct smtps_session *s, const struct smtps_ta *ta, struct span sender, unsigned stat,
-		    struct span reply);
-void smtps_log_rcpt(const struct smtps_session *s, const struct smtps_ta *ta, struct span rcpt, uint32_t idx,
+void smtps_log_mail(const struct smtps_session *s, const struct smtps_ta *ta, struct span sender,
 		    unsigned stat, struct span reply);
+void smtps_log_rcpt(const struct smtps_session *s, const struct smtps_ta *ta, struct span rcpt,
+		    uint32_t idx, unsigned stat, struct span reply);
 /* The content was accepted (stat 0) or refused. */
-void smtps_log_content(uint64_t session, const struct smtps_ta *ta, unsigned stat, struct span reply);
+void smtps_log_content(uint64_t session, const struct smtps_ta *ta, unsigned stat,
+		       struct span reply);
 /* The end, at a high level only. */
 void smtps_log_end(const struct smtps_session *s, const char *why);
 /* Trouble with the disk, or the program's own. */
-void smtps_log_trouble(const struct smtps_session *s, const struct smtps_ta *ta, const char *where, int error);
+void smtps_log_trouble(const struct smtps_session *s, const struct smtps_ta *ta, const char *where,
+		       int error);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-enum { ENVID_MAX = 100 };                       /* RFC 3461 4.4 */
+enum { ENVID_MAX = 100 }; /* RFC 3461 4.4 */
 
 /* What the parameters of one MAIL said. */
 struct mail_args {
@@ -17,10 +17,11 @@ struct mail_args {
 	uint64_t size;
 	uint8_t body, ret;
 	bool smtputf8;
-	uint32_t seen;                          /* rows of params[] */
+	uint32_t seen; /* rows of params[] */
 };
 
-typedef enum smtps_reply param_fn(struct smtps_session *s, struct span value, struct mail_args *out);
+typedef enum smtps_reply param_fn(struct smtps_session *s, struct span value,
+				  struct mail_args *out);
 
 static enum smtps_reply param_size(struct smtps_session *s, struct span v, struct mail_args *out)
 {
@@ -38,14 +39,16 @@ static enum smtps_reply param_body(struct smtps_session *s, struct span v, struc
 		out->body = ENV_BODY_7BIT;
 	else if (span_caseeq(v, SPAN("8BITMIME")))
 		out->body = ENV_BODY_8BITMIME;
-	else if (span_caseeq(v, SPAN("BINARYMIME")) && (s->host->conf->offer.caps & EHLO_BINARYMIME))
+	else if (span_caseeq(v, SPAN("BINARYMIME")) &&
+		 (s->host->conf->offer.caps & EHLO_BINARYMIME))
 		out->body = ENV_BODY_BINARYMIME;
 	else
 		return SMTPS_R_PARAM_SYNTAX;
 	return SMTPS_R_OK;
 }
 
-static enum smtps_reply param_smtputf8(struct smtps_session *s, struct span v, struct mail_args *out)
+static enum smtps_reply param_smtputf8(struct smtps_session *s, struct span v,
+				       struct mail_args *out)
 {
 	(void)s;
 	out->smtputf8 = true;
@@ -73,7 +76,7 @@ static enum smtps_reply param_envid(struct smtps_session *s, struct span v, stru
 
 static const struct {
 	struct span key;
-	uint32_t cap;                           /* only when this is offered */
+	uint32_t cap; /* only when this is offered */
 	param_fn *fn;
 } params[] = {
 	{ { "SIZE", 4 }, EHLO_SIZE, param_size },
@@ -83,7 +86,8 @@ static const struct {
 	{ { "ENVID", 5 }, EHLO_DSN, param_envid },
 };
 
-static enum smtps_reply one_param(struct smtps_session *s, const struct param *p, struct mail_args *out)
+static enum smtps_reply one_param(struct smtps_session *s, const struct param *p,
+				  struct mail_args *out)
 {
 	for (unsigned i = 0; i < sizeof params / sizeof params[0]; i++) {
 		if (!span_caseeq(p->key, params[i].key))
@@ -99,7 +103,8 @@ static enum smtps_reply one_param(struct smtps_session *s, const struct param *p
 }
 
 /* SMTPS_R_OK, or why the command is refused. */
-static enum smtps_reply parse(struct smtps_session *s, struct span args, struct address *from, struct mail_args *out)
+static enum smtps_reply parse(struct smtps_session *s, struct span args, struct address *from,
+			      struct mail_args *out)
 {
 	bool utf8 = s->host->conf->offer.caps & EHLO_SMTPUTF8;
 	struct param p;
@@ -204,7 +209,8 @@ enum smtps_phase smtps_mail_settle(struct smtps_session *s, struct smtps_slot *s
 
 	if (sl->failed) {
 		smtps_reply(s, SMTPS_R_LOCAL);
-		return refused(s, smtps_reply_code(s, SMTPS_R_LOCAL), smtps_reply_text_of(SMTPS_R_LOCAL));
+		return refused(s, smtps_reply_code(s, SMTPS_R_LOCAL),
+			       smtps_reply_text_of(SMTPS_R_LOCAL));
 	}
 	if (sl->action == MSG_ACT_ERROR) {
 		bool wait = !sl->quick && (smtps_session_opt(s)->flags & SMTPS_F_DELAY_CHECKS);

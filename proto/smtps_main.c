@@ -1,8 +1,8 @@
 /*
  * proto/smtps_main.c - smtps, the SMTP server: start, signals, reload, end. See smtps(8).
  *
- * Threads: main (a small loop of its own: signals, control socket), one event loop per usable core, the helper of
- *          the content writer, the log thread.
+ * Threads: main (a small loop of its own: signals, control socket), one event loop per usable core,
+ * the helper of the content writer, the log thread.
  */
 #include "core/cdb_write.h"
 #include "core/ctl.h"
@@ -105,7 +105,8 @@ static void get_listeners(struct program *p)
 		fatal(EX_CONFIG, "neither pass_fd_socket nor daemon_address is set");
 	int rc = fdpass_receive(o->common.pass_fd_socket, FDPASS_MSEC, &set);
 	if (rc)
-		fatal(EX_TEMPFAIL, "no listening sockets from mcp over %s: %s", o->common.pass_fd_socket, strerror(-rc));
+		fatal(EX_TEMPFAIL, "no listening sockets from mcp over %s: %s",
+		      o->common.pass_fd_socket, strerror(-rc));
 	for (unsigned i = 0; i < set.count; i++)
 		add_listener(&p->shared, set.fd[i]);
 }
@@ -157,7 +158,8 @@ static int reload(struct program *p)
 	struct smtps_options fresh;
 	struct conf_global g;
 	struct conf *own = NULL;
-	int rc = conf_reload(&smtps_options_component, &p->run, &p->conf->o, &fresh, &p->conf->g, &g, &own);
+	int rc = conf_reload(&smtps_options_component, &p->run, &p->conf->o, &fresh, &p->conf->g,
+			     &g, &own);
 
 	if (own)
 		conf_print_report(own, stderr);
@@ -212,7 +214,9 @@ static enum ctl_step ctl_workers(struct ctl_request *rq)
 }
 
 static const struct ctl_verb verbs[] = {
-	{ .name = "workers", .help = "workers: event loops, their sessions and load", .run = ctl_workers },
+	{ .name = "workers",
+	  .help = "workers: event loops, their sessions and load",
+	  .run = ctl_workers },
 	{ .name = "reload", .help = "reload: read the configuration again", .run = ctl_reload },
 	{ 0 },
 };
@@ -225,7 +229,8 @@ static struct ctl_server *listen_control(struct program *p, const char *name)
 	snprintf(path, sizeof path, "qmsmtps/%.80s.ctl", name);
 	struct ctl_server *s = ctl_listen(p->loop, path, verbs, p, &error);
 	if (!s)
-		log_event(LOG_LV_WARN, LOG_SEV_WARN, "smtps", "control_socket=%s, error=%s", path, strerror(-error));
+		log_event(LOG_LV_WARN, LOG_SEV_WARN, "smtps", "control_socket=%s, error=%s", path,
+			  strerror(-error));
 	return s;
 }
 
@@ -252,10 +257,12 @@ static void make_workers(struct program *p)
 static void start_workers(struct program *p)
 {
 	unsigned n = p->shared.worker_count, affinity = p->conf->o.cpu_affinity;
-	bool pin = affinity == SMTPS_CPU_ON || (affinity == SMTPS_CPU_AUTO && n < thread_cpu_count());
+	bool pin =
+		affinity == SMTPS_CPU_ON || (affinity == SMTPS_CPU_AUTO && n < thread_cpu_count());
 
 	for (unsigned i = 0; i < n; i++) {
-		int rc = smtps_worker_start(p->shared.worker[i], pin ? thread_cpu_nth(i) : THREAD_ANY_CPU);
+		int rc = smtps_worker_start(p->shared.worker[i],
+					    pin ? thread_cpu_nth(i) : THREAD_ANY_CPU);
 
 		if (rc)
 			fatal(EX_OSERR, "cannot start event loop %u: %s", i, strerror(-rc));
@@ -301,8 +308,8 @@ int main(int argc, char **argv)
 	open_content(p);
 	start_workers(p);
 	struct ctl_server *ctl = listen_control(p, ctl_name);
-	log_event(LOG_LV_INFO, LOG_SEV_INFO, "smtps", "status=started, version=%s, workers=%u", SMX_VERSION,
-		  p->shared.worker_count);
+	log_event(LOG_LV_INFO, LOG_SEV_INFO, "smtps", "status=started, version=%s, workers=%u",
+		  SMX_VERSION, p->shared.worker_count);
 	loop_run(p->loop);
 	stop_workers(p);
 	if (ctl)

@@ -1,5 +1,6 @@
 /*
- * proto/smtps_proxy.h - the PROXY header of a listed peer, before anything else looks at the client's address.
+ * proto/smtps_proxy.h - the PROXY header of a listed peer, before anything else looks at the
+ * client's address.
  *
  * Owner: the session's loop.
  */

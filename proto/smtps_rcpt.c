@@ -7,14 +7,15 @@
 #include "proto/smtps_stats.h"
 #include "proto/smtps_ta.h"
 
-enum { ORCPT_MAX = 500 };                       /* RFC 3461 4.2 */
+enum { ORCPT_MAX = 500 }; /* RFC 3461 4.2 */
 
 struct rcpt_args {
 	struct span orcpt;
 	unsigned notify;
 };
 
-static enum smtps_reply parse_params(struct smtps_session *s, struct span args, struct rcpt_args *out)
+static enum smtps_reply parse_params(struct smtps_session *s, struct span args,
+				     struct rcpt_args *out)
 {
 	bool dsn = s->host->conf->offer.caps & EHLO_DSN;
 	struct param p;
@@ -25,7 +26,8 @@ static enum smtps_reply parse_params(struct smtps_session *s, struct span args, 
 			if (out->notify || !p.value.p || !(out->notify = param_notify(p.value)))
 				return SMTPS_R_PARAM_SYNTAX;
 		} else if (dsn && span_caseeq(p.key, SPAN("ORCPT"))) {
-			if (out->orcpt.n || !p.value.p || !param_orcpt_ok(p.value, ORCPT_MAX, s->ta->smtputf8))
+			if (out->orcpt.n || !p.value.p ||
+			    !param_orcpt_ok(p.value, ORCPT_MAX, s->ta->smtputf8))
 				return SMTPS_R_PARAM_SYNTAX;
 			out->orcpt = p.value;
 		} else {
@@ -36,8 +38,8 @@ static enum smtps_reply parse_params(struct smtps_session *s, struct span args, 
 }
 
 /* SMTPS_R_OK, or why the command is refused. */
-static enum smtps_reply parse(struct smtps_session *s, struct span args, struct address *to, bool *postmaster,
-			      struct rcpt_args *out)
+static enum smtps_reply parse(struct smtps_session *s, struct span args, struct address *to,
+			      bool *postmaster, struct rcpt_args *out)
 {
 	*out = (struct rcpt_args){ .orcpt = { "", 0 } };
 	*postmaster = false;
@@ -65,8 +67,8 @@ static enum smtps_reply parse(struct smtps_session *s, struct span args, struct 
 	return parse_params(s, args, out);
 }
 
-static struct smtps_rcpt *make_rcpt(struct smtps_session *s, const struct address *to, bool postmaster,
-				    const struct rcpt_args *a)
+static struct smtps_rcpt *make_rcpt(struct smtps_session *s, const struct address *to,
+				    bool postmaster, const struct rcpt_args *a)
 {
 	struct arena *arena = s->ta->arena;
 	struct smtps_rcpt *r = arena_alloc(arena, sizeof *r);
@@ -91,7 +93,8 @@ static struct smtps_rcpt *make_rcpt(struct smtps_session *s, const struct addres
 	return r->addr.p && r->orcpt.p ? r : NULL;
 }
 
-/* Limits of recipients: SMTPS_R_OK, or the reply. *wait: it depends on answers that have not come. */
+/* Limits of recipients: SMTPS_R_OK, or the reply. *wait: it depends on answers that have not come.
+ */
 static enum smtps_reply limits(const struct smtps_session *s, bool *wait)
 {
 	const struct smtps_options *o = smtps_session_opt(s);
@@ -104,7 +107,8 @@ static enum smtps_reply limits(const struct smtps_session *s, bool *wait)
 	/* A message that has recipients keeps them: 421 would lose it for all. */
 	if (s->rcpts >= o->max_recipients_per_session && !ta->rcpt_count)
 		return SMTPS_R_LIMIT_RCPTS;
-	if (s->rcpts >= o->max_recipients_per_session || ta->rcpt_count >= o->max_recipients_per_transaction)
+	if (s->rcpts >= o->max_recipients_per_session ||
+	    ta->rcpt_count >= o->max_recipients_per_transaction)
 		return SMTPS_R_TOO_MANY_RCPTS;
 	return s->host->rcpt_count >= s->host->credit.recipients ? SMTPS_R_BUSY : SMTPS_R_OK;
 }
@@ -112,7 +116,8 @@ static enum smtps_reply limits(const struct smtps_session *s, bool *wait)
 /* The reply stands in line behind those that wait. */
 static void refuse(struct smtps_session *s, struct span args, enum smtps_reply r)
 {
-	smtps_log_rcpt(s, s->ta, args, s->ta->rcpt_count, smtps_reply_code(s, r), smtps_reply_text_of(r));
+	smtps_log_rcpt(s, s->ta, args, s->ta->rcpt_count, smtps_reply_code(s, r),
+		       smtps_reply_text_of(r));
 	if (!smtps_slot_reply(s, r))
 		smtps_session_kill(s, "memory");
 }
@@ -165,7 +170,8 @@ static bool over_limit(const struct smtps_session *s)
 	       s->ta->invalid > o->max_invalid_addresses_per_transaction;
 }
 
-static enum smtps_phase refused(struct smtps_session *s, const struct smtps_slot *sl, struct span text)
+static enum smtps_phase refused(struct smtps_session *s, const struct smtps_slot *sl,
+				struct span text)
 {
 	unsigned code = smtps_reply_text_code(s, text);
 

@@ -9,7 +9,8 @@ static const char *const table[SMTPS_R_COUNT] = {
 	[SMTPS_R_OK] = "250 2.0.0 OK",
 	[SMTPS_R_RESET] = "250 2.0.0 Reset",
 	[SMTPS_R_BYE] = "221 2.0.0 Bye",
-	[SMTPS_R_HELP] = "214-2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET\r\n214 2.0.0 NOOP VRFY HELP QUIT; RFC 5321",
+	[SMTPS_R_HELP] =
+		"214-2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET\r\n214 2.0.0 NOOP VRFY HELP QUIT; RFC 5321",
 	[SMTPS_R_VRFY] = "252 2.5.2 Cannot verify a user, but will take mail and try",
 	[SMTPS_R_NO_EXPN] = "502 5.5.1 EXPN is not offered",
 	[SMTPS_R_SENDER_OK] = "250 2.1.0 Sender ok",
@@ -72,9 +73,10 @@ static const char *const table[SMTPS_R_COUNT] = {
 	[SMTPS_R_DOT_QMGR] = "451 4.3.0 queue is not available, try later",
 };
 
-enum { TEXT_MAX = 500 };                        /* RFC 5321 4.5.3.1.5: 512 with code and CRLF */
+enum { TEXT_MAX = 500 }; /* RFC 5321 4.5.3.1.5: 512 with code and CRLF */
 
-/* Lines of the reply that begins at byte `at` of the output become 4yz 4.y.z with flag soft_bounce. */
+/* Lines of the reply that begins at byte `at` of the output become 4yz 4.y.z with flag soft_bounce.
+ */
 static void soften(struct smtps_session *s, size_t at)
 {
 	char *p = s->out.p + s->out.r + at;
@@ -113,7 +115,8 @@ void smtps_reply_end(struct smtps_session *s, enum smtps_reply r)
 }
 
 /* head "250 2.0.0", id, text. */
-static void with_id(struct smtps_session *s, struct span head, struct span text, uint64_t ta, const char *sep)
+static void with_id(struct smtps_session *s, struct span head, struct span text, uint64_t ta,
+		    const char *sep)
 {
 	char line[TEXT_MAX + 64], id[ID_TEXT_MAX];
 	int n;
@@ -171,7 +174,9 @@ void smtps_reply_code_ta(struct smtps_session *s, unsigned code, struct span tex
 	char class = (char)('0' + code / 100);
 	size_t n = enhanced(t, class);
 	int h = snprintf(head, sizeof head, "%u %.*s", code, n ? (int)n : 5,
-			 n ? t.p : class == '4' ? "4.3.0" : "5.3.0");
+			 n              ? t.p
+			 : class == '4' ? "4.3.0"
+					: "5.3.0");
 	with_id(s, span_of(head, (size_t)h), span_trim(span_from(t, n)), ta, ":");
 }
 
@@ -204,14 +209,18 @@ void smtps_reply_text(struct smtps_session *s, struct span whole)
 	uint64_t code;
 	int n;
 
-	if (t.n < 3 || span_u64(span_head(t, 3), 599, &code) || code < 400 || (t.n > 3 && t.p[3] != ' ')) {
+	if (t.n < 3 || span_u64(span_head(t, 3), 599, &code) || code < 400 ||
+	    (t.n > 3 && t.p[3] != ' ')) {
 		n = snprintf(line, sizeof line, "550 5.7.1 %.*s\r\n", (int)t.n, t.p);
 	} else {
 		struct span rest = span_from(t, 4);
 
 		/* RFC 2034 4: every such reply has an enhanced code. */
-		const char *code_of = enhanced(rest, t.p[0]) ? "" : t.p[0] == '4' ? "4.7.1 " : "5.7.1 ";
-		n = snprintf(line, sizeof line, "%.3s %s%.*s\r\n", t.p, code_of, (int)rest.n, rest.p);
+		const char *code_of = enhanced(rest, t.p[0]) ? ""
+				      : t.p[0] == '4'        ? "4.7.1 "
+							     : "5.7.1 ";
+		n = snprintf(line, sizeof line, "%.3s %s%.*s\r\n", t.p, code_of, (int)rest.n,
+			     rest.p);
 	}
 	smtps_reply_line(s, span_of(line, (size_t)n));
 }

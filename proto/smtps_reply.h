@@ -21,7 +21,7 @@ enum smtps_reply {
 	SMTPS_R_RCPT_OK,
 	SMTPS_R_START_DATA,
 	SMTPS_R_CHUNK_OK,
-	SMTPS_R_ACCEPTED,               /* with the id */
+	SMTPS_R_ACCEPTED, /* with the id */
 	SMTPS_R_TIMEOUT,
 	SMTPS_R_STOPPING,
 	SMTPS_R_UNAVAILABLE,

@@ -16,20 +16,22 @@
 #include <stdlib.h>
 
 enum {
-	LINE_MAX_BYTES = 2048,          /* RFC 5321 4.5.3.1.4: 512, and room for the parameters of extensions */
+	LINE_MAX_BYTES =
+		2048, /* RFC 5321 4.5.3.1.4: 512, and room for the parameters of extensions */
 	LINGER_USEC = 5 * USEC_PER_SEC,
 	LINGER_BYTES = 1 << 20,
 	PRESSED_IDLE_USEC = 10 * USEC_PER_SEC,
 	IN_KEEP_MAX = 2 * SMTPS_INPUT_BYTES
 };
 
-#define OF(ptr, member) ((struct smtps_session *)((char *)(ptr) - offsetof(struct smtps_session, member)))
+#define OF(ptr, member)                                                                            \
+	((struct smtps_session *)((char *)(ptr)-offsetof(struct smtps_session, member)))
 
 static void flush_task(struct loop_task *t);
 static void timer_fired(struct timer *t);
 
-struct smtps_session *smtps_session_new(struct smtps_host *h, const struct stream *own, const struct addr *client,
-					unsigned flags)
+struct smtps_session *smtps_session_new(struct smtps_host *h, const struct stream *own,
+					const struct addr *client, unsigned flags)
 {
 	struct smtps_session *s = pool_get_zero(&h->sessions);
 
@@ -142,7 +144,8 @@ void smtps_session_kill(struct smtps_session *s, const char *why)
 		s->next->prev = s->prev;
 	h->session_count--;
 	stats_add(SMTPS_ST_sessions_open, (uint64_t)-1);
-	/* The flush task gives the memory back: it may be queued already, and callers still look at the phase. */
+	/* The flush task gives the memory back: it may be queued already, and callers still look at
+	 * the phase. */
 	h->ops->defer(h, &s->flush);
 }
 
@@ -165,7 +168,8 @@ void smtps_session_press(struct smtps_session *s)
 {
 	usec_t now = smtps_host_now(s->host);
 
-	if (smtps_session_over(s) || s->ta || s->phase == SMTPS_PH_WAIT || s->active + PRESSED_IDLE_USEC > now)
+	if (smtps_session_over(s) || s->ta || s->phase == SMTPS_PH_WAIT ||
+	    s->active + PRESSED_IDLE_USEC > now)
 		return;
 	stats_add(SMTPS_ST_sessions_timed_out, 1);
 	smtps_reply_end(s, SMTPS_R_TIMEOUT);
@@ -247,7 +251,8 @@ static bool take_line(struct smtps_session *s, struct span *in)
 	case LINE_MORE:
 		return false;
 	case LINE_BARE:
-		/* Somebody may have hidden a command in there: no guessing where the next line begins. */
+		/* Somebody may have hidden a command in there: no guessing where the next line
+		 * begins. */
 		stats_add(SMTPS_ST_commands_bad, 1);
 		smtps_slot_settle(s);
 		if (s->slot_count)
@@ -298,7 +303,8 @@ static bool take_some(struct smtps_session *s, struct span *in)
 
 static bool waits(const struct smtps_session *s)
 {
-	return s->phase == SMTPS_PH_WAIT || s->phase == SMTPS_PH_COMMIT || (s->flags & SMTPS_SE_BLOCKED);
+	return s->phase == SMTPS_PH_WAIT || s->phase == SMTPS_PH_COMMIT ||
+	       (s->flags & SMTPS_SE_BLOCKED);
 }
 
 /* Everything that can be done now. */
@@ -452,8 +458,10 @@ static void timer_fired(struct timer *t)
 	}
 	if (s->phase == SMTPS_PH_LINGER)
 		smtps_session_kill(s, "linger");
-	else if (s->phase == SMTPS_PH_COMMIT || s->slot_count || (s->phase == SMTPS_PH_WAIT && !s->greet))
-		extend_deadline(s);     /* it is us who make the client wait; that has limits of its own */
+	else if (s->phase == SMTPS_PH_COMMIT || s->slot_count ||
+		 (s->phase == SMTPS_PH_WAIT && !s->greet))
+		extend_deadline(
+			s); /* it is us who make the client wait; that has limits of its own */
 	else if (s->phase == SMTPS_PH_WAIT)
 		smtps_greet_timer(s);
 	else

@@ -14,7 +14,8 @@ static void answered(struct smtps_ask *a, const struct msg_verdict *v)
 	sl->answered = true;
 	sl->failed = !v;
 	if (v) {
-		stats_observe(SMTPS_ST_verdict_usec, (uint64_t)(smtps_host_now(s->host) - a->r.asked));
+		stats_observe(SMTPS_ST_verdict_usec,
+			      (uint64_t)(smtps_host_now(s->host) - a->r.asked));
 		sl->action = v->action;
 		sl->quick = v->quick;
 		if (v->text.n)
@@ -106,7 +107,8 @@ void smtps_slot_settle(struct smtps_session *s)
 {
 	while (s->slots && (s->slots->answered || s->ta->refused)) {
 		struct smtps_slot *sl = take_first(s);
-		enum smtps_phase next = sl->mail ? smtps_mail_settle(s, sl) : smtps_rcpt_settle(s, sl);
+		enum smtps_phase next =
+			sl->mail ? smtps_mail_settle(s, sl) : smtps_rcpt_settle(s, sl);
 
 		give_back(sl);
 		if (smtps_session_over(s))

@@ -18,10 +18,10 @@ struct smtps_rcpt {
 	struct smtps_rcpt *next;
 	struct span addr, orcpt;
 	uint32_t idx;
-	uint32_t route;                 /* index, or ENV_NO_ROUTE */
+	uint32_t route; /* index, or ENV_NO_ROUTE */
 	uint8_t notify;
 	bool discard;
-	bool postmaster;                /* came without a domain: accepted always */
+	bool postmaster; /* came without a domain: accepted always */
 };
 
 struct smtps_route {
@@ -35,7 +35,7 @@ struct smtps_body {
 	struct dots dots;
 	struct smtps_content content;
 	uint32_t received_bytes;
-	uint8_t error;                  /* enum smtps_reply, 0: none so far; then nothing is kept any more */
+	uint8_t error; /* enum smtps_reply, 0: none so far; then nothing is kept any more */
 };
 
 struct smtps_ta {
@@ -43,19 +43,19 @@ struct smtps_ta {
 	struct smtps_host *host;
 	uint64_t id;
 	struct span sender, envid;
-	uint64_t size;                  /* SIZE= */
-	uint8_t body, ret;              /* enum env_body, enum env_ret */
+	uint64_t size;     /* SIZE= */
+	uint8_t body, ret; /* enum env_body, enum env_ret */
 	bool smtputf8;
-	bool refused;                   /* MAIL was not accepted; goes when nothing waits any more */
+	bool refused; /* MAIL was not accepted; goes when nothing waits any more */
 	bool discard;
-	struct span later;              /* error of the check at MAIL that RCPT gets; empty: none */
+	struct span later; /* error of the check at MAIL that RCPT gets; empty: none */
 	struct smtps_rcpt *rcpt, **rcpt_end;
 	struct smtps_route *route, **route_end;
-	uint32_t rcpt_count, route_count, kept_count;   /* kept: not discarded */
-	uint32_t pending;               /* RCPT that wait for smar */
+	uint32_t rcpt_count, route_count, kept_count; /* kept: not discarded */
+	uint32_t pending;                             /* RCPT that wait for smar */
 	uint32_t bad, invalid, nops;
-	struct smtps_body *content;     /* NULL: DATA or BDAT has not come */
-	struct smtps_sending *sending;  /* NULL: not committed */
+	struct smtps_body *content;    /* NULL: DATA or BDAT has not come */
+	struct smtps_sending *sending; /* NULL: not committed */
 };
 
 /* A new one with a new id; NULL: no memory or no id. */

@@ -3,9 +3,9 @@
  *
  * smtps_links.c implements it with links; the replay tests with a script.
  * Owner:     the loop of the sessions. An answer never comes inside the call that asked.
- * Memory:    a request is embedded in its user and must stay until done() was called or it was forgotten. What
- *            it points to stays too, because it is sent again after a reconnect.
- * Invariant: done() is called exactly once for each request that was not forgotten.
+ * Memory:    a request is embedded in its user and must stay until done() was called or it was
+ * forgotten. What it points to stays too, because it is sent again after a reconnect. Invariant:
+ * done() is called exactly once for each request that was not forgotten.
  */
 #ifndef PROTO_SMTPS_UPSTREAM_H
 #define PROTO_SMTPS_UPSTREAM_H
@@ -27,16 +27,16 @@ enum smtps_request_kind {
 
 /* The part that all have in common; belongs to the upstream while it waits. */
 struct smtps_request {
-	struct smtps_request *next, **prev;     /* prev NULL: does not wait */
+	struct smtps_request *next, **prev; /* prev NULL: does not wait */
 	uint64_t req;
 	usec_t asked, deadline;
-	uint8_t kind;                           /* enum smtps_request_kind */
+	uint8_t kind; /* enum smtps_request_kind */
 };
 
 /* To smar. */
 struct smtps_ask {
 	struct smtps_request r;
-	uint32_t flags;                         /* enum msg_ask_flags */
+	uint32_t flags; /* enum msg_ask_flags */
 	const struct addr *client;
 	struct span sender, rcpt;
 	/* v NULL: no answer in time. Its spans are valid during the call. */

@@ -15,14 +15,17 @@
 typedef enum smtps_phase verb_fn(struct smtps_session *s, struct span args);
 
 enum {
-	V_NO_ARGS = 1u << 0,    /* an argument is a syntax error */
-	V_ARGS = 1u << 1,       /* no argument is one */
-	V_IDLE = 1u << 2,       /* counts as NOOP */
+	V_NO_ARGS = 1u << 0, /* an argument is a syntax error */
+	V_ARGS = 1u << 1,    /* no argument is one */
+	V_IDLE = 1u << 2,    /* counts as NOOP */
 };
 
 #define IN(phase) (1u << SMTPS_PH_##phase)
 #define IN_ANY    (IN(START) | IN(READY) | IN(MAIL) | IN(RCPT) | IN(CHUNK))
-#define WORD(lit) { lit, sizeof(lit) - 1 }
+#define WORD(lit)                                                                                  \
+	{                                                                                          \
+		lit, sizeof(lit) - 1                                                               \
+	}
 
 static enum smtps_phase noop(struct smtps_session *s, struct span args)
 {
@@ -82,10 +85,12 @@ static enum smtps_reply helo_check(const struct smtps_session *s, struct span na
 	for (size_t i = 0; i < name.n; i++)
 		if (name.p[i] < 33 || name.p[i] > 126)
 			return SMTPS_R_HELO_SYNTAX;
-	if ((smtps_session_opt(s)->flags & SMTPS_F_STRICT_EHLO_CHECKS) && !address_domain_ok(name, false))
+	if ((smtps_session_opt(s)->flags & SMTPS_F_STRICT_EHLO_CHECKS) &&
+	    !address_domain_ok(name, false))
 		return SMTPS_R_HELO_SYNTAX;
 	/* R 6.2.1. */
-	bool trusted = addr_is_loopback(&s->client) || (s->flags & (SMTPS_SE_CLIENT_OK | SMTPS_SE_CLIENT_RELAY));
+	bool trusted = addr_is_loopback(&s->client) ||
+		       (s->flags & (SMTPS_SE_CLIENT_OK | SMTPS_SE_CLIENT_RELAY));
 	if (!trusted && span_caseeq(name, s->host->conf->hostname))
 		return SMTPS_R_HELO_OURS;
 	return SMTPS_R_OK;
@@ -202,7 +207,8 @@ void smtps_verbs_bad(struct smtps_session *s, enum smtps_reply r)
 	const struct smtps_options *o = smtps_session_opt(s);
 	uint32_t in_ta = s->ta ? ++s->ta->bad : 0;
 
-	if (++s->bad > o->max_bad_commands_per_session || in_ta > o->max_bad_commands_per_transaction) {
+	if (++s->bad > o->max_bad_commands_per_session ||
+	    in_ta > o->max_bad_commands_per_transaction) {
 		stats_add(SMTPS_ST_sessions_limited, 1);
 		smtps_reply_end(s, SMTPS_R_LIMIT_BAD);
 		return;
@@ -235,7 +241,8 @@ bool smtps_verbs_run(struct smtps_session *s, struct span line)
 	if (s->slot_count)
 		return false;
 	if (!v) {
-		smtps_verbs_bad(s, s->phase == SMTPS_PH_REFUSED ? SMTPS_R_REFUSED : SMTPS_R_UNKNOWN);
+		smtps_verbs_bad(s,
+				s->phase == SMTPS_PH_REFUSED ? SMTPS_R_REFUSED : SMTPS_R_UNKNOWN);
 		return true;
 	}
 	bool has_args = span_trim(args).n > 0;

@@ -16,18 +16,18 @@
 
 enum {
 	ACCEPT_BATCH = 16,
-	BUSY_PERCENT = 75,                      /* the next loop gets work */
+	BUSY_PERCENT = 75, /* the next loop gets work */
 	BUSY_PERIODS = 2,
-	QUIET_PERCENT = 40,                     /* this loop takes no more */
+	QUIET_PERCENT = 40, /* this loop takes no more */
 	QUIET_USEC = USEC_PER_SEC,
 	PRESS_USEC = USEC_PER_SEC,
 	STOP_LINGER_USEC = 2 * USEC_PER_SEC,
-	DRAIN_USEC = 10000,                     /* between looks for answers that are on their way */
-	POOL_SESSIONS_MAX = 10000000,           /* the largest max_sessions: a reload may raise it */
+	DRAIN_USEC = 10000,           /* between looks for answers that are on their way */
+	POOL_SESSIONS_MAX = 10000000, /* the largest max_sessions: a reload may raise it */
 };
 
 struct smtps_worker {
-	struct smtps_host host;                 /* first */
+	struct smtps_host host; /* first */
 	struct smtps_shared *shared;
 	unsigned n;
 	struct loop *loop;
@@ -35,20 +35,20 @@ struct smtps_worker {
 	struct smtps_accept accept;
 	pthread_t thread;
 	/* Packing. */
-	atomic_bool active;                     /* is to accept */
-	atomic_bool mail_out;                   /* activate_mail is on its way */
+	atomic_bool active;   /* is to accept */
+	atomic_bool mail_out; /* activate_mail is on its way */
 	struct loop_mail activate_mail;
 	unsigned busy_periods;
 	usec_t quiet_usec, last_period;
-	atomic_uint sessions;                   /* for other threads */
+	atomic_uint sessions; /* for other threads */
 	/* The end. */
 	struct loop_mail stop_mail;
 	struct timer stop, press, drain;
-	struct loop_task check;                 /* a session has ended */
+	struct loop_task check; /* a session has ended */
 	bool forced;
 };
 
-#define OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static struct smtps_worker *worker_of(struct smtps_host *h)
 {
@@ -198,7 +198,8 @@ static void accept_take(struct smtps_accept *a, int own_fd, const struct addr *c
 	struct stream st;
 
 	stream_init(&st, own_fd);
-	struct smtps_session *s = smtps_session_new(&w->host, &st, client, local ? SMTPS_SE_LOCAL : 0);
+	struct smtps_session *s =
+		smtps_session_new(&w->host, &st, client, local ? SMTPS_SE_LOCAL : 0);
 	if (!s) {
 		struct span busy = SPAN("421 4.3.2 Too many sessions\r\n");
 
@@ -272,7 +273,7 @@ static void period(void *ctx, unsigned busy_percent)
 		if (next < sh->worker_count)
 			activate_other(sh->worker[next]);
 		if (serialize)
-			set_active(w, false);   /* it has handed the sockets on */
+			set_active(w, false); /* it has handed the sockets on */
 	} else if (w->n > 0 && !serialize && w->quiet_usec >= QUIET_USEC) {
 		set_active(w, false);
 	}
@@ -347,10 +348,13 @@ void smtps_worker_stop(struct smtps_worker *w)
 
 /* ---- life */
 
-struct smtps_worker *smtps_worker_new(struct smtps_shared *sh, unsigned n, struct smtps_conf *conf, int *error)
+struct smtps_worker *smtps_worker_new(struct smtps_shared *sh, unsigned n, struct smtps_conf *conf,
+				      int *error)
 {
 	struct smtps_worker *w = xcalloc(1, sizeof *w);
-	struct smtps_links_setup links = { .host = &w->host, .hello = sh->hello, .credit = credit_changed, .ctx = w };
+	struct smtps_links_setup links = {
+		.host = &w->host, .hello = sh->hello, .credit = credit_changed, .ctx = w
+	};
 
 	w->shared = sh;
 	w->n = n;

@@ -18,7 +18,8 @@ struct xclient {
 
 bool smtps_xclient_allowed(const struct smtps_session *s)
 {
-	return (s->flags & SMTPS_SE_XCLIENT) || smtps_conf_in_nets(&s->host->conf->xclient_from, &s->client);
+	return (s->flags & SMTPS_SE_XCLIENT) ||
+	       smtps_conf_in_nets(&s->host->conf->xclient_from, &s->client);
 }
 
 static int hex(char c)
@@ -131,8 +132,9 @@ enum smtps_phase smtps_xclient_verb(struct smtps_session *s, struct span args)
 	/* The session begins again: connection control and smar look at the new client. */
 	if (s->flags & SMTPS_SE_COUNTED)
 		h->up->ops->closed(h->up, &s->client);
-	s->flags &= ~(uint32_t)(SMTPS_SE_COUNTED | SMTPS_SE_MAY_RELAY | SMTPS_SE_CLIENT_OK | SMTPS_SE_CLIENT_RELAY |
-				SMTPS_SE_DISCARD | SMTPS_SE_EHLO | SMTPS_SE_LOCAL);
+	s->flags &= ~(uint32_t)(SMTPS_SE_COUNTED | SMTPS_SE_MAY_RELAY | SMTPS_SE_CLIENT_OK |
+				SMTPS_SE_CLIENT_RELAY | SMTPS_SE_DISCARD | SMTPS_SE_EHLO |
+				SMTPS_SE_LOCAL);
 	s->flags |= SMTPS_SE_XCLIENT;
 	replace(&s->later, "");
 	replace(&s->helo, x.has_helo ? x.helo : "");

@@ -1,9 +1,10 @@
 /*
- * proto/stream.h - the byte stream under an SMTP session: clear TCP or unix socket now, TLS in the same place.
+ * proto/stream.h - the byte stream under an SMTP session: clear TCP or unix socket now, TLS in the
+ * same place.
  *
  * Owner:  the loop of its session. Nothing here blocks.
- * Memory: embedded in its user; a layer that needs more keeps it behind `state` and frees it in close().
- * Errors: all return bytes or -errno; -EAGAIN: try again when `want` is ready.
+ * Memory: embedded in its user; a layer that needs more keeps it behind `state` and frees it in
+ * close(). Errors: all return bytes or -errno; -EAGAIN: try again when `want` is ready.
  */
 #ifndef PROTO_STREAM_H
 #define PROTO_STREAM_H
@@ -25,11 +26,11 @@ struct stream_ops {
 };
 
 struct stream {
-	const struct stream_ops *ops;   /* NULL: closed */
+	const struct stream_ops *ops; /* NULL: closed */
 	void *state;
 	int fd;
-	uint32_t want;                  /* EPOLLIN or EPOLLOUT: what the last -EAGAIN waits for */
-	bool pending;                   /* bytes wait inside the layer, the socket will not say so */
+	uint32_t want; /* EPOLLIN or EPOLLOUT: what the last -EAGAIN waits for */
+	bool pending;  /* bytes wait inside the layer, the socket will not say so */
 };
 
 /* A clear stream over a connected, non-blocking socket, which belongs to it from now on. */

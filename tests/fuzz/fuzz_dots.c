@@ -1,6 +1,6 @@
 /*
- * tests/fuzz/fuzz_dots.c - content in parts as the first bytes say: the same must come out as from one part, and
- * nothing that could be taken for the end of data.
+ * tests/fuzz/fuzz_dots.c - content in parts as the first bytes say: the same must come out as from
+ * one part, and nothing that could be taken for the end of data.
  */
 #include "core/err.h"
 #include "proto/dots.h"
@@ -46,9 +46,11 @@ static void must_be_wire(const struct out *o)
 	for (size_t i = 0; i < o->n; i++) {
 		bool lf = o->p[i] == '\n', cr = o->p[i] == '\r';
 
-		if ((lf && (!i || o->p[i - 1] != '\r')) || (cr && (i + 1 == o->n || o->p[i + 1] != '\n')))
+		if ((lf && (!i || o->p[i - 1] != '\r')) ||
+		    (cr && (i + 1 == o->n || o->p[i + 1] != '\n')))
 			panic("bare newline at %zu", i);
-		if (o->p[i] == '.' && (!i || o->p[i - 1] == '\n') && i + 1 < o->n && o->p[i + 1] == '\r')
+		if (o->p[i] == '.' && (!i || o->p[i - 1] == '\n') && i + 1 < o->n &&
+		    o->p[i + 1] == '\r')
 			panic("end of data at %zu", i);
 	}
 }
@@ -60,9 +62,10 @@ static void one(enum dots_mode mode, bool fix, struct span in, size_t step)
 
 	scan(&a, mode, fix, in, in.n);
 	scan(&b, mode, fix, in, step);
-	if (a.n != b.n || memcmp(a.p, b.p, a.n) || a.ended != b.ended || a.d.bytes != a.n || a.d.hops != b.d.hops ||
-	    a.d.header_bytes != b.d.header_bytes || a.d.bare != b.d.bare || a.d.dots != b.d.dots ||
-	    a.d.msgid_n != b.d.msgid_n || a.d.eight_bit != b.d.eight_bit || a.d.longest != b.d.longest)
+	if (a.n != b.n || memcmp(a.p, b.p, a.n) || a.ended != b.ended || a.d.bytes != a.n ||
+	    a.d.hops != b.d.hops || a.d.header_bytes != b.d.header_bytes || a.d.bare != b.d.bare ||
+	    a.d.dots != b.d.dots || a.d.msgid_n != b.d.msgid_n || a.d.eight_bit != b.d.eight_bit ||
+	    a.d.longest != b.d.longest)
 		panic("mode %d, fix %d: parts of %zu make a difference", mode, fix, step);
 	if (a.d.header_bytes > a.n || a.d.dots > a.n)
 		panic("counts do not fit");

@@ -1,6 +1,6 @@
 /*
- * tests/fuzz/fuzz_smtp_words.c - the parsers of command lines: lines, addresses, parameters, EHLO keywords, PROXY
- * headers. The first byte says which.
+ * tests/fuzz/fuzz_smtp_words.c - the parsers of command lines: lines, addresses, parameters, EHLO
+ * keywords, PROXY headers. The first byte says which.
  */
 #include "core/err.h"
 #include "proto/address.h"
@@ -31,7 +31,8 @@ static void lines(struct span in)
 			break;
 		if (r != LINE_LONG) {
 			inside(line, in);
-			if (line.n + 2 > 64 || memchr(line.p, '\r', line.n) || memchr(line.p, '\n', line.n))
+			if (line.n + 2 > 64 || memchr(line.p, '\r', line.n) ||
+			    memchr(line.p, '\n', line.n))
 				panic("not a line");
 		}
 		if (rest.n >= before)
@@ -52,7 +53,8 @@ static void address(struct span in)
 	inside(a.mailbox, in);
 	inside(a.local, in);
 	inside(a.domain, in);
-	if (a.local.n > ADDRESS_LOCAL_MAX || a.domain.n > ADDRESS_DOMAIN_MAX || !address_utf8_ok(a.mailbox))
+	if (a.local.n > ADDRESS_LOCAL_MAX || a.domain.n > ADDRESS_DOMAIN_MAX ||
+	    !address_utf8_ok(a.mailbox))
 		panic("limits");
 	for (size_t i = 0; i < a.mailbox.n; i++)
 		if ((unsigned char)a.mailbox.p[i] < 32 || a.mailbox.p[i] == 127)
@@ -104,7 +106,8 @@ static void proxy(struct span in)
 	struct span rest = in;
 	struct addr a = { 0 };
 
-	if (proxyhdr_take(&rest, &a) == PROXYHDR_ADDR && a.family != ADDR_IPV4 && a.family != ADDR_IPV6)
+	if (proxyhdr_take(&rest, &a) == PROXYHDR_ADDR && a.family != ADDR_IPV4 &&
+	    a.family != ADDR_IPV6)
 		panic("no family");
 	inside(rest, in);
 }

@@ -1,6 +1,7 @@
 /*
- * tests/fuzz/fuzz_smtps.c - any bytes as an SMTP session against the real session code. The first byte says in parts
- * of how many bytes they come and whether answers are late; a 0xff in the input lets a minute pass.
+ * tests/fuzz/fuzz_smtps.c - any bytes as an SMTP session against the real session code. The first
+ * byte says in parts of how many bytes they come and whether answers are late; a 0xff in the input
+ * lets a minute pass.
  */
 #include "core/log.h"
 #include "tests/proto/smtps_fake.h"
@@ -9,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { RUNS_PER_FOLDER = 2000 };       /* so that accepted messages do not fill the disk */
+enum { RUNS_PER_FOLDER = 2000 }; /* so that accepted messages do not fill the disk */
 
 static struct fake *fake;
 static char folder[100];
@@ -34,9 +35,10 @@ static void clean_up(void)
 
 static struct fake *surroundings(void)
 {
-	static const char options[] = "flags = { 8bitmime, binarymime, access };\n"
-				      "max_message_size = 4KB; segment_limit = 2KB; max_recipients_per_transaction = 5;\n"
-				      "xclient_from = { \"192.0.2.0/24\" };\n";
+	static const char options[] =
+		"flags = { 8bitmime, binarymime, access };\n"
+		"max_message_size = 4KB; segment_limit = 2KB; max_recipients_per_transaction = 5;\n"
+		"xclient_from = { \"192.0.2.0/24\" };\n";
 	static unsigned runs;
 
 	if (runs++ % RUNS_PER_FOLDER)
@@ -53,8 +55,10 @@ static struct fake *surroundings(void)
 	fake = xmalloc(sizeof *fake);
 	if (!mkdtemp(folder) || !fake_init(fake, folder, options))
 		panic("%s: %s", folder, strerror(errno));
-	fake->rule[fake->rules++] = (struct fake_rule){ "rcpt", "bad*", "550 5.1.1 No such user", MSG_ACT_ERROR, false };
-	fake->rule[fake->rules++] = (struct fake_rule){ "rcpt", "drop*", "", MSG_ACT_DISCARD, false };
+	fake->rule[fake->rules++] = (struct fake_rule){ "rcpt", "bad*", "550 5.1.1 No such user",
+							MSG_ACT_ERROR, false };
+	fake->rule[fake->rules++] =
+		(struct fake_rule){ "rcpt", "drop*", "", MSG_ACT_DISCARD, false };
 	return fake;
 }
 
@@ -65,7 +69,8 @@ static void must_be_replies(struct span out)
 		size_t end = span_find(out, SPAN("\r\n"));
 		struct span line = span_head(out, end);
 
-		if (end == out.n || line.n < 4 || line.p[0] < '2' || line.p[0] > '5' || (line.p[3] != ' ' && line.p[3] != '-'))
+		if (end == out.n || line.n < 4 || line.p[0] < '2' || line.p[0] > '5' ||
+		    (line.p[3] != ' ' && line.p[3] != '-'))
 			panic("not a reply: %.*s", (int)line.n, line.p);
 		for (size_t i = 0; i < line.n; i++)
 			if (line.p[i] < 32 || line.p[i] > 126)
@@ -99,9 +104,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	must_be_replies(buf_span(&f->to_client));
 	fake_disconnect(f);
-	if (f->open_count || f->wait_count || f->host.session_count || f->host.rcpt_count || f->host.sessions.used_count ||
-	    f->host.slots.used_count || f->host.greets.used_count || f->host.commits.used_count ||
-	    f->host.blocks[0].used_count || f->tasks)
+	if (f->open_count || f->wait_count || f->host.session_count || f->host.rcpt_count ||
+	    f->host.sessions.used_count || f->host.slots.used_count || f->host.greets.used_count ||
+	    f->host.commits.used_count || f->host.blocks[0].used_count || f->tasks)
 		panic("something is left over");
 	return 0;
 }

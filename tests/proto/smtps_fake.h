@@ -1,6 +1,6 @@
 /*
- * tests/proto/smtps_fake.h - surroundings for the real session code: a clock that stands still, a stream in memory,
- * qmgr and smar that answer by rules, a content database in a temporary folder.
+ * tests/proto/smtps_fake.h - surroundings for the real session code: a clock that stands still, a
+ * stream in memory, qmgr and smar that answer by rules, a content database in a temporary folder.
  *
  * Owner: one test program; functions are static.
  */
@@ -34,7 +34,7 @@ struct fake {
 	struct smtps_upstream up;
 	struct smtps_conf *conf;
 	struct conf *file;
-	struct loop *loop;              /* of the content writer only */
+	struct loop *loop; /* of the content writer only */
 	char dir[200];
 	usec_t now;
 	struct timer_wheel wheel;
@@ -43,21 +43,21 @@ struct fake {
 	struct smtps_session *s;
 	struct buf to_server, to_client;
 	bool client_eof, server_shut, closed, client_reset;
-	size_t write_max;               /* bytes that one write takes, 0: all */
-	bool write_full;                /* the next write says EAGAIN */
+	size_t write_max; /* bytes that one write takes, 0: all */
+	bool write_full;  /* the next write says EAGAIN */
 	uint32_t watching;
 	/* qmgr and smar. */
 	struct fake_rule rule[FAKE_RULES_MAX];
 	unsigned rules;
 	struct smtps_request *waiting[FAKE_WAITING_MAX];
 	unsigned wait_count;
-	bool hold, silent;              /* keep answers back; never answer */
+	bool hold, silent; /* keep answers back; never answer */
 	char client_name[128];
 	unsigned open_code, commit_code;
 	char open_text[256], commit_text[256];
 	bool no_ids;
 	uint64_t next_id;
-	int open_count;                 /* sessions that qmgr thinks are open */
+	int open_count; /* sessions that qmgr thinks are open */
 	/* The last committed message. */
 	unsigned commits;
 	struct cdb_ref ref;
@@ -65,7 +65,7 @@ struct fake {
 	struct buf envelope;
 };
 
-#define FAKE_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define FAKE_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static inline struct fake *fake_of(struct smtps_host *h)
 {
@@ -191,10 +191,9 @@ static inline void fake_close(struct stream *st)
 	((struct fake *)st->state)->closed = true;
 }
 
-static const struct stream_ops fake_stream_ops = { .read = fake_read,
-						   .writev = fake_writev,
-						   .shut = fake_shut,
-						   .close = fake_close };
+static const struct stream_ops fake_stream_ops = {
+	.read = fake_read, .writev = fake_writev, .shut = fake_shut, .close = fake_close
+};
 
 /* ---- qmgr and smar */
 
@@ -279,10 +278,16 @@ static const struct smtps_upstream_ops fake_up_ops = { .ask = fake_ask,
 static inline void fake_verdict(struct fake *f, struct smtps_ask *a)
 {
 	static const char *const whats[] = { "client", "mail", "rcpt" };
-	struct span subject = a->r.kind == SMTPS_ASK_RCPT ? a->rcpt : a->r.kind == SMTPS_ASK_MAIL ? a->sender : SPAN("");
-	struct route r = { .mailer = ROUTE_ESMTP, .count = 1, .host[0] = { .family = ADDR_IPV4, .ip = { 192, 0, 2, 9 } } };
+	struct span subject = a->r.kind == SMTPS_ASK_RCPT   ? a->rcpt
+			      : a->r.kind == SMTPS_ASK_MAIL ? a->sender
+							    : SPAN("");
+	struct route r = { .mailer = ROUTE_ESMTP,
+			   .count = 1,
+			   .host[0] = { .family = ADDR_IPV4, .ip = { 192, 0, 2, 9 } } };
 	char route[ROUTE_BYTES_MAX];
-	struct msg_verdict v = { .action = MSG_ACT_CONT, .text = SPAN(""), .name = SPAN(""), .route = SPAN("") };
+	struct msg_verdict v = {
+		.action = MSG_ACT_CONT, .text = SPAN(""), .name = SPAN(""), .route = SPAN("")
+	};
 
 	for (unsigned i = 0; i < f->rules; i++) {
 		const struct fake_rule *u = &f->rule[i];
@@ -377,7 +382,8 @@ static inline void fake_time(struct fake *f, usec_t usec)
 	fake_pump(f);
 }
 
-/* A folder with those of the content database; section: options inside smtps { }. False: the options are wrong. */
+/* A folder with those of the content database; section: options inside smtps { }. False: the
+ * options are wrong. */
 static inline bool fake_init(struct fake *f, const char *dir, const char *section)
 {
 	char text[4096], path[300];
@@ -387,8 +393,9 @@ static inline bool fake_init(struct fake *f, const char *dir, const char *sectio
 
 	memset(f, 0, sizeof *f);
 	snprintf(f->dir, sizeof f->dir, "%s/", dir);
-	int n = snprintf(text, sizeof text, "hostname = \"gw.test\";\nCDB_base_directory = \"%s\";\nsmtps {\n%s\n}\n", f->dir,
-			 section);
+	int n = snprintf(text, sizeof text,
+			 "hostname = \"gw.test\";\nCDB_base_directory = \"%s\";\nsmtps {\n%s\n}\n",
+			 f->dir, section);
 	f->file = conf_new();
 	if (conf_read_text(f->file, "dialogue", text, (size_t)n) ||
 	    conf_apply(f->file, &smtps_options_component, NULL, &o, &g)) {
@@ -458,7 +465,8 @@ static inline void fake_free(struct fake *f)
 	loop_free(f->loop);
 }
 
-/* The stored content of the last commit without our Received, and that; malloc'd, NULL when it cannot be read. */
+/* The stored content of the last commit without our Received, and that; malloc'd, NULL when it
+ * cannot be read. */
 static inline char *fake_content(struct fake *f, struct cdb_head *head, char **received)
 {
 	struct cdb_reader *r = cdb_reader_new(f->conf->g.cdb_base_directory, 4);

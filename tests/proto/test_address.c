@@ -15,18 +15,21 @@ static const struct row rows[] = {
 	{ "<>", ADDRESS_OK, "", "", "" },
 	{ "<a@b.test>", ADDRESS_OK, "a@b.test", "a", "b.test" },
 	{ "<A.b+c@X-1.Test> SIZE=1", ADDRESS_OK, "A.b+c@X-1.Test", "A.b+c", "X-1.Test" },
-	{ "<!#$%&'*+-/=?^_`{|}~@b.test>", ADDRESS_OK, "!#$%&'*+-/=?^_`{|}~@b.test", "!#$%&'*+-/=?^_`{|}~", "b.test" },
+	{ "<!#$%&'*+-/=?^_`{|}~@b.test>", ADDRESS_OK, "!#$%&'*+-/=?^_`{|}~@b.test",
+	  "!#$%&'*+-/=?^_`{|}~", "b.test" },
 	{ "<\"a b\"@b.test>", ADDRESS_OK, "\"a b\"@b.test", "\"a b\"", "b.test" },
 	{ "<\"a\\\"b\"@b.test>", ADDRESS_OK, "\"a\\\"b\"@b.test", "\"a\\\"b\"", "b.test" },
 	{ "<\"a@c>d\"@b.test>", ADDRESS_OK, "\"a@c>d\"@b.test", "\"a@c>d\"", "b.test" },
 	{ "<\"\"@b.test>", ADDRESS_OK, "\"\"@b.test", "\"\"", "b.test" },
 	{ "<a@[192.0.2.1]>", ADDRESS_OK, "a@[192.0.2.1]", "a", "[192.0.2.1]" },
 	{ "<a@[IPv6:2001:db8::1]>", ADDRESS_OK, "a@[IPv6:2001:db8::1]", "a", "[IPv6:2001:db8::1]" },
-	{ "<a@[x-tag:any.thing:1]>", ADDRESS_OK, "a@[x-tag:any.thing:1]", "a", "[x-tag:any.thing:1]" },
+	{ "<a@[x-tag:any.thing:1]>", ADDRESS_OK, "a@[x-tag:any.thing:1]", "a",
+	  "[x-tag:any.thing:1]" },
 	{ "<@h1.test:a@b.test>", ADDRESS_OK, "a@b.test", "a", "b.test" },
 	{ "<@h1.test,@[192.0.2.1]:a@b.test>", ADDRESS_OK, "a@b.test", "a", "b.test" },
 	{ "<postmaster>", ADDRESS_NO_DOMAIN, "postmaster", "postmaster", "" },
-	{ "<\xc3\xa4@\xc3\xb6.test>", ADDRESS_OK, "\xc3\xa4@\xc3\xb6.test", "\xc3\xa4", "\xc3\xb6.test" },
+	{ "<\xc3\xa4@\xc3\xb6.test>", ADDRESS_OK, "\xc3\xa4@\xc3\xb6.test", "\xc3\xa4",
+	  "\xc3\xb6.test" },
 	{ "<a@b>", ADDRESS_OK, "a@b", "a", "b" },
 	{ "", ADDRESS_SYNTAX, NULL, NULL, NULL },
 	{ "a@b.test", ADDRESS_SYNTAX, NULL, NULL, NULL },
@@ -126,7 +129,8 @@ int main(void)
 	ok(address_domain_ok(SPAN("client.test"), false), "EHLO name");
 	ok(address_domain_ok(SPAN("[IPv6:::1]"), false), "EHLO literal");
 	ok(!address_domain_ok(SPAN("client.test x"), false), "EHLO with more");
-	ok(!address_domain_ok(SPAN("\xc3\xa4.test"), false) && address_domain_ok(SPAN("\xc3\xa4.test"), true),
+	ok(!address_domain_ok(SPAN("\xc3\xa4.test"), false) &&
+		   address_domain_ok(SPAN("\xc3\xa4.test"), true),
 	   "EHLO in UTF-8");
 	ok(!address_domain_ok(SPAN(""), false), "EHLO with nothing");
 	return plan_done();

@@ -11,7 +11,7 @@ enum { OUT_MAX = 4096 };
 struct run {
 	char out[OUT_MAX];
 	size_t n;
-	size_t used;            /* of the input, up to the end of data */
+	size_t used; /* of the input, up to the end of data */
 	bool ended;
 	struct dots d;
 };
@@ -45,7 +45,8 @@ static void feed(struct run *r, const char *p, size_t n)
 }
 
 /* The input in parts: cut a, cut b, the rest; step > 0: parts of step bytes. */
-static void scan(struct run *r, enum dots_mode mode, bool fix, struct span in, size_t a, size_t b, size_t step)
+static void scan(struct run *r, enum dots_mode mode, bool fix, struct span in, size_t a, size_t b,
+		 size_t step)
 {
 	size_t at = 0;
 
@@ -65,9 +66,10 @@ static void scan(struct run *r, enum dots_mode mode, bool fix, struct span in, s
 
 static bool same(const struct run *a, const struct run *b)
 {
-	return a->n == b->n && !memcmp(a->out, b->out, a->n) && a->used == b->used && a->ended == b->ended &&
-	       a->d.bytes == b->d.bytes && a->d.dots == b->d.dots && a->d.header_bytes == b->d.header_bytes &&
-	       a->d.longest == b->d.longest && a->d.hops == b->d.hops && a->d.bare == b->d.bare &&
+	return a->n == b->n && !memcmp(a->out, b->out, a->n) && a->used == b->used &&
+	       a->ended == b->ended && a->d.bytes == b->d.bytes && a->d.dots == b->d.dots &&
+	       a->d.header_bytes == b->d.header_bytes && a->d.longest == b->d.longest &&
+	       a->d.hops == b->d.hops && a->d.bare == b->d.bare &&
 	       a->d.eight_bit == b->d.eight_bit && a->d.msgid_n == b->d.msgid_n &&
 	       !memcmp(a->d.msgid, b->d.msgid, a->d.msgid_n);
 }
@@ -78,7 +80,7 @@ struct row {
 	const char *name;
 	enum dots_mode mode;
 	bool fix;
-	const char *in, *out, *rest;    /* rest NULL: no end of data */
+	const char *in, *out, *rest; /* rest NULL: no end of data */
 	unsigned dots, hops;
 	unsigned header;
 	bool bare;
@@ -87,51 +89,66 @@ struct row {
 
 static const struct row rows[] = {
 	{ "empty", DOTS_DATA, false, ".\r\n", "", "", 0, 0, 0, false, "" },
-	{ "one line", DOTS_DATA, false, "a\r\n.\r\nQUIT\r\n", "a\r\n", "QUIT\r\n", 0, 0, 0, false, "" },
+	{ "one line", DOTS_DATA, false, "a\r\n.\r\nQUIT\r\n", "a\r\n", "QUIT\r\n", 0, 0, 0, false,
+	  "" },
 	{ "no end", DOTS_DATA, false, "a\r\n.", "a\r\n", NULL, 0, 0, 0, false, "" },
 	{ "no end, CR", DOTS_DATA, false, "a\r\n.\r", "a\r\n", NULL, 0, 0, 0, false, "" },
-	{ "stuffed", DOTS_DATA, false, "..\r\n..x\r\n.y\r\n.\r\n", "..\r\n..x\r\n.y\r\n", "", 3, 0, 0, false, "" },
+	{ "stuffed", DOTS_DATA, false, "..\r\n..x\r\n.y\r\n.\r\n", "..\r\n..x\r\n.y\r\n", "", 3, 0,
+	  0, false, "" },
 	{ "dot inside", DOTS_DATA, false, "a.\r\n.\r\n", "a.\r\n", "", 0, 0, 0, false, "" },
 	{ "header", DOTS_DATA, false, "A: b\r\n c\r\nReceived: x\r\n\r\nReceived: y\r\n.\r\n",
 	  "A: b\r\n c\r\nReceived: x\r\n\r\nReceived: y\r\n", "", 0, 1, 23, false, "" },
 	{ "header alone", DOTS_DATA, false, "A: b\r\n.\r\n", "A: b\r\n", "", 0, 0, 6, false, "" },
 	{ "two hops, any case", DOTS_DATA, false, "received: x\r\nRECEIVED : y\r\n\r\n.\r\n",
 	  "received: x\r\nRECEIVED : y\r\n\r\n", "", 0, 2, 27, false, "" },
-	{ "name that begins the same", DOTS_DATA, false, "Received-SPF: x\r\nReceive: y\r\n\r\n.\r\n",
-	  "Received-SPF: x\r\nReceive: y\r\n\r\n", "", 0, 0, 29, false, "" },
-	{ "no header", DOTS_DATA, false, "just text\r\nReceived: x\r\n.\r\n", "just text\r\nReceived: x\r\n", "", 0, 0,
-	  0, false, "" },
-	{ "begins with white space", DOTS_DATA, false, " x: y\r\nReceived: x\r\n.\r\n", " x: y\r\nReceived: x\r\n", "",
-	  0, 0, 0, false, "" },
+	{ "name that begins the same", DOTS_DATA, false,
+	  "Received-SPF: x\r\nReceive: y\r\n\r\n.\r\n", "Received-SPF: x\r\nReceive: y\r\n\r\n", "",
+	  0, 0, 29, false, "" },
+	{ "no header", DOTS_DATA, false, "just text\r\nReceived: x\r\n.\r\n",
+	  "just text\r\nReceived: x\r\n", "", 0, 0, 0, false, "" },
+	{ "begins with white space", DOTS_DATA, false, " x: y\r\nReceived: x\r\n.\r\n",
+	  " x: y\r\nReceived: x\r\n", "", 0, 0, 0, false, "" },
 	{ "message id", DOTS_DATA, false, "Message-ID: <a@b> \t\r\n\r\nMessage-ID: <c>\r\n.\r\n",
 	  "Message-ID: <a@b> \t\r\n\r\nMessage-ID: <c>\r\n", "", 0, 0, 21, false, "<a@b>" },
-	{ "folded message id", DOTS_DATA, false, "message-id:\r\n\t<a@b>\r\n\r\n.\r\n", "message-id:\r\n\t<a@b>\r\n\r\n", "",
-	  0, 0, 21, false, "<a@b>" },
+	{ "folded message id", DOTS_DATA, false, "message-id:\r\n\t<a@b>\r\n\r\n.\r\n",
+	  "message-id:\r\n\t<a@b>\r\n\r\n", "", 0, 0, 21, false, "<a@b>" },
 	{ "the first of two", DOTS_DATA, false, "Message-Id: <1>\r\nMessage-Id: <2>\r\n\r\n.\r\n",
 	  "Message-Id: <1>\r\nMessage-Id: <2>\r\n\r\n", "", 0, 0, 34, false, "<1>" },
 	{ "LF.LF", DOTS_DATA, false, "a\n.\nb\r\n.\r\n", "a\n.\nb\r\n", "", 0, 0, 0, true, "" },
-	{ "LF.CRLF", DOTS_DATA, false, "a\n.\r\nb\r\n.\r\n", "a\n.\r\nb\r\n", "", 0, 0, 0, true, "" },
-	{ "CRLF.LF", DOTS_DATA, false, "a\r\n.\nb\r\n.\r\n", "a\r\n.\nb\r\n", "", 0, 0, 0, true, "" },
+	{ "LF.CRLF", DOTS_DATA, false, "a\n.\r\nb\r\n.\r\n", "a\n.\r\nb\r\n", "", 0, 0, 0, true,
+	  "" },
+	{ "CRLF.LF", DOTS_DATA, false, "a\r\n.\nb\r\n.\r\n", "a\r\n.\nb\r\n", "", 0, 0, 0, true,
+	  "" },
 	{ "CR.CR", DOTS_DATA, false, "a\r.\rb\r\n.\r\n", "a\r.\rb\r\n", "", 0, 0, 0, true, "" },
-	{ "CRLF.CR", DOTS_DATA, false, "a\r\n.\rb\r\n.\r\n", "a\r\n.\rb\r\n", "", 0, 0, 0, true, "" },
+	{ "CRLF.CR", DOTS_DATA, false, "a\r\n.\rb\r\n.\r\n", "a\r\n.\rb\r\n", "", 0, 0, 0, true,
+	  "" },
 	{ "CRCRLF", DOTS_DATA, false, "a\r\r\n.\r\n", "a\r\r\n", "", 0, 0, 0, true, "" },
-	{ "CRLF.CRCRLF", DOTS_DATA, false, "a\r\n.\r\r\n.\r\n", "a\r\n.\r\r\n", "", 0, 0, 0, true, "" },
+	{ "CRLF.CRCRLF", DOTS_DATA, false, "a\r\n.\r\r\n.\r\n", "a\r\n.\r\r\n", "", 0, 0, 0, true,
+	  "" },
 	{ "fixed LF", DOTS_DATA, true, "a\nb\r\n.\r\n", "a\r\nb\r\n", "", 0, 0, 0, true, "" },
 	{ "fixed CR", DOTS_DATA, true, "a\rb\r\n.\r\n", "a\r\nb\r\n", "", 0, 0, 0, true, "" },
-	{ "fixed LF.LF", DOTS_DATA, true, "a\n.\nb\r\n.\r\n", "a\r\n..\r\nb\r\n", "", 1, 0, 0, true, "" },
-	{ "fixed LF.CRLF", DOTS_DATA, true, "a\n.\r\nb\r\n.\r\n", "a\r\n..\r\nb\r\n", "", 1, 0, 0, true, "" },
-	{ "fixed CRLF.LF", DOTS_DATA, true, "a\r\n.\nb\r\n.\r\n", "a\r\n\r\nb\r\n", "", 0, 0, 0, true, "" },
-	{ "fixed CRLF.CR", DOTS_DATA, true, "a\r\n.\rb\r\n.\r\n", "a\r\n\r\nb\r\n", "", 0, 0, 0, true, "" },
-	{ "fixed CR.CR", DOTS_DATA, true, "a\r.\rb\r\n.\r\n", "a\r\n..\r\nb\r\n", "", 1, 0, 0, true, "" },
+	{ "fixed LF.LF", DOTS_DATA, true, "a\n.\nb\r\n.\r\n", "a\r\n..\r\nb\r\n", "", 1, 0, 0, true,
+	  "" },
+	{ "fixed LF.CRLF", DOTS_DATA, true, "a\n.\r\nb\r\n.\r\n", "a\r\n..\r\nb\r\n", "", 1, 0, 0,
+	  true, "" },
+	{ "fixed CRLF.LF", DOTS_DATA, true, "a\r\n.\nb\r\n.\r\n", "a\r\n\r\nb\r\n", "", 0, 0, 0,
+	  true, "" },
+	{ "fixed CRLF.CR", DOTS_DATA, true, "a\r\n.\rb\r\n.\r\n", "a\r\n\r\nb\r\n", "", 0, 0, 0,
+	  true, "" },
+	{ "fixed CR.CR", DOTS_DATA, true, "a\r.\rb\r\n.\r\n", "a\r\n..\r\nb\r\n", "", 1, 0, 0, true,
+	  "" },
 	{ "fixed CRCRLF", DOTS_DATA, true, "a\r\r\n.\r\n", "a\r\n\r\n", "", 0, 0, 0, true, "" },
-	{ "chunk", DOTS_CHUNK, false, "a\r\n.\r\n..x\r\n", "a\r\n..\r\n...x\r\n", NULL, 2, 0, 0, false, "" },
-	{ "chunk without last CRLF", DOTS_CHUNK, false, "a: b\r\n.", "a: b\r\n..\r\n", NULL, 1, 0, 6, false, "" },
+	{ "chunk", DOTS_CHUNK, false, "a\r\n.\r\n..x\r\n", "a\r\n..\r\n...x\r\n", NULL, 2, 0, 0,
+	  false, "" },
+	{ "chunk without last CRLF", DOTS_CHUNK, false, "a: b\r\n.", "a: b\r\n..\r\n", NULL, 1, 0,
+	  6, false, "" },
 	{ "chunk with last CR", DOTS_CHUNK, false, "a\r", "a\r\n", NULL, 0, 0, 0, true, "" },
-	{ "chunk with bare LF", DOTS_CHUNK, false, "a\nb\r\n", "a\nb\r\n", NULL, 0, 0, 0, true, "" },
+	{ "chunk with bare LF", DOTS_CHUNK, false, "a\nb\r\n", "a\nb\r\n", NULL, 0, 0, 0, true,
+	  "" },
 	{ "fixed chunk", DOTS_CHUNK, true, "a\n.b\r", "a\r\n..b\r\n", NULL, 1, 0, 0, true, "" },
 	{ "empty chunk", DOTS_CHUNK, false, "", "", NULL, 0, 0, 0, false, "" },
-	{ "raw", DOTS_RAW, false, "Received: x\r\n\r\n.\n\r.\r\nx", "Received: x\r\n\r\n.\n\r.\r\nx", NULL, 0, 1, 13, false,
-	  "" },
+	{ "raw", DOTS_RAW, false, "Received: x\r\n\r\n.\n\r.\r\nx",
+	  "Received: x\r\n\r\n.\n\r.\r\nx", NULL, 0, 1, 13, false, "" },
 	{ "raw by LF", DOTS_RAW, false, "Message-Id: <1>\nReceived: x\n\nReceived: y\n",
 	  "Message-Id: <1>\nReceived: x\n\nReceived: y\n", NULL, 0, 1, 28, false, "<1>" },
 };
@@ -169,12 +186,14 @@ static void check_row(const struct row *t)
 static size_t model_end(struct span in)
 {
 	for (size_t i = 0; i + 3 <= in.n; i++)
-		if (!memcmp(in.p + i, ".\r\n", 3) && (i == 0 || (i >= 2 && !memcmp(in.p + i - 2, "\r\n", 2))))
+		if (!memcmp(in.p + i, ".\r\n", 3) &&
+		    (i == 0 || (i >= 2 && !memcmp(in.p + i - 2, "\r\n", 2))))
 			return i;
 	return in.n;
 }
 
-/* Lines end at CRLF, CR and LF; a dot behind a real CRLF is stuffing. Written with CRLF, stuffed again. */
+/* Lines end at CRLF, CR and LF; a dot behind a real CRLF is stuffing. Written with CRLF, stuffed
+ * again. */
 static size_t model_fix(struct span in, char *out)
 {
 	size_t n = 0, i = 0;
@@ -209,7 +228,8 @@ static size_t unstuff(const char *p, size_t n, char *out)
 static bool has_bare(const char *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if ((p[i] == '\n' && (!i || p[i - 1] != '\r')) || (p[i] == '\r' && (i + 1 == n || p[i + 1] != '\n')))
+		if ((p[i] == '\n' && (!i || p[i - 1] != '\r')) ||
+		    (p[i] == '\r' && (i + 1 == n || p[i + 1] != '\n')))
 			return true;
 	return false;
 }
@@ -221,7 +241,8 @@ static bool check_text(struct span in)
 	char want[64], got[64], plain[64];
 
 	scan(&a, DOTS_DATA, false, in, in.n, in.n, 0);
-	if (a.ended != (end < in.n) || (a.ended && (a.n != end || memcmp(a.out, in.p, end) || a.used != end + 3)))
+	if (a.ended != (end < in.n) ||
+	    (a.ended && (a.n != end || memcmp(a.out, in.p, end) || a.used != end + 3)))
 		return false;
 	scan(&one, DOTS_DATA, false, in, 0, 0, 1);
 	scan(&b, DOTS_DATA, true, in, 0, 0, 1);
@@ -273,7 +294,8 @@ static void check_round_trip(void)
 		scan(&r, DOTS_CHUNK, false, span_of(text, 8), 3, 5, 0);
 		size_t n = dots_unstuff(&start, span_of(r.out, r.n), back);
 		bool line_end = text[7] == '\n';
-		bad += n != (line_end ? 8u : 10u) || memcmp(back, text, 8) || model_end(span_of(r.out, r.n)) < r.n;
+		bad += n != (line_end ? 8u : 10u) || memcmp(back, text, 8) ||
+		       model_end(span_of(r.out, r.n)) < r.n;
 	}
 	is_int(bad, 0, "chunks come back as they were");
 }

@@ -12,7 +12,10 @@ struct row {
 	const char *line, *rest;
 };
 
-#define IN(lit) { lit, sizeof(lit) - 1 }
+#define IN(lit)                                                                                    \
+	{                                                                                          \
+		lit, sizeof(lit) - 1                                                               \
+	}
 
 static const struct row rows[] = {
 	{ "empty", IN(""), 100, LINE_MORE, NULL, NULL },
@@ -39,7 +42,8 @@ static void check(const struct row *t)
 
 	is_int(line_next(&in, t->max, &line), t->result, t->name);
 	if (t->line) {
-		is_mem(line.p, line.n, t->line, t->result == LINE_NUL ? 5 : strlen(t->line), t->name);
+		is_mem(line.p, line.n, t->line, t->result == LINE_NUL ? 5 : strlen(t->line),
+		       t->name);
 		is_mem(in.p, in.n, t->rest, strlen(t->rest), t->name);
 	} else {
 		ok(in.n == t->in.n, "%s: the input stays", t->name);

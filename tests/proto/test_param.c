@@ -10,7 +10,7 @@
 struct row {
 	const char *in;
 	bool utf8;
-	const char *want;       /* "KEY=VALUE;KEY;" or NULL: malformed somewhere */
+	const char *want; /* "KEY=VALUE;KEY;" or NULL: malformed somewhere */
 };
 
 static const struct row rows[] = {
@@ -44,8 +44,8 @@ static void check(const struct row *t)
 	while ((rc = param_next(&in, t->utf8, &p)) == 1) {
 		size_t n = strlen(got);
 
-		snprintf(got + n, sizeof got - n, "%.*s%s%.*s;", (int)p.key.n, p.key.p, p.value.p ? "=" : "",
-			 (int)p.value.n, p.value.p ? p.value.p : "");
+		snprintf(got + n, sizeof got - n, "%.*s%s%.*s;", (int)p.key.n, p.key.p,
+			 p.value.p ? "=" : "", (int)p.value.n, p.value.p ? p.value.p : "");
 	}
 	if (t->want) {
 		is_int(rc, 0, t->in);
@@ -62,10 +62,11 @@ struct text_row {
 };
 
 static const struct text_row xtexts[] = {
-	{ "abc", 100, true },	 { "a+2Bb", 100, true },  { "a+20b", 100, true }, { "", 100, false },
-	{ "a=b", 100, false },	 { "a+2b", 100, false },  { "a+2", 100, false },  { "a+", 100, false },
-	{ "a+0Ab", 100, false }, { "a+7Fb", 100, false }, { "a b", 100, false },  { "\xc3\xa4", 100, false },
-	{ "12345", 5, true },	 { "123456", 5, false },  { "+41+42", 2, true },
+	{ "abc", 100, true },    { "a+2Bb", 100, true }, { "a+20b", 100, true },
+	{ "", 100, false },      { "a=b", 100, false },  { "a+2b", 100, false },
+	{ "a+2", 100, false },   { "a+", 100, false },   { "a+0Ab", 100, false },
+	{ "a+7Fb", 100, false }, { "a b", 100, false },  { "\xc3\xa4", 100, false },
+	{ "12345", 5, true },    { "123456", 5, false }, { "+41+42", 2, true },
 };
 
 static const struct {
@@ -106,10 +107,11 @@ int main(void)
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		check(&rows[i]);
 	for (size_t i = 0; i < sizeof xtexts / sizeof xtexts[0]; i++)
-		ok(param_xtext_ok(span_str(xtexts[i].in), xtexts[i].max) == xtexts[i].good, "xtext %s", xtexts[i].in);
+		ok(param_xtext_ok(span_str(xtexts[i].in), xtexts[i].max) == xtexts[i].good,
+		   "xtext %s", xtexts[i].in);
 	for (size_t i = 0; i < sizeof orcpts / sizeof orcpts[0]; i++)
-		ok(param_orcpt_ok(span_str(orcpts[i].in), 500, orcpts[i].utf8) == orcpts[i].good, "orcpt %s",
-		   orcpts[i].in);
+		ok(param_orcpt_ok(span_str(orcpts[i].in), 500, orcpts[i].utf8) == orcpts[i].good,
+		   "orcpt %s", orcpts[i].in);
 	for (size_t i = 0; i < sizeof notifies / sizeof notifies[0]; i++)
 		is_int(param_notify(span_str(notifies[i].in)), notifies[i].bits, notifies[i].in);
 	return plan_done();

@@ -1,31 +1,26 @@
 /*
- * tests/proto/test_smtps_replay.c - the dialogues of tests/replay/smtps_*.smtp against the real session code.
+ * tests/proto/test_smtps_replay.c - the dialogues of tests/replay/smtps_*.smtp against the real
+ * session code.
  *
- * Each runs whole, in parts of 1, 2, 3 and 7 bytes, with a client that reads byte by byte, and with answers of smar
- * and qmgr that come only when all else has been done, oldest or newest first.
+ * Each runs whole, in parts of 1, 2, 3 and 7 bytes, with a client that reads byte by byte, and with
+ * answers of smar and qmgr that come only when all else has been done, oldest or newest first.
  *
  * Lines of a dialogue ("#" begins a comment; '*' in what is expected stands for anything):
  *   option TEXT          in smtps { }; before anything else
  *   client IP [local]    who connects; default 192.0.2.1
- *   smar WHAT PATTERN ACTION [quick] [TEXT]    WHAT client, mail, rcpt; ACTION cont ok relay error discard
- *   name NAME            smar's name of the client
- *   open CODE TEXT       qmgr's answer to the connection; commit CODE TEXT to messages (0: durable)
- *   late                 requests that wait get no answer; silent: nobody answers any more; answers: again
- *   no_ids, ids          qmgr gives none, gives some
- *   credit LEVEL SESSIONS RECIPIENTS
- *   connect              begins the session, or a further one after the end of the one before
- *   forget               the rules for smar and the answers of qmgr
- *   C: LINE              the client sends LINE and CRLF;  C+ TEXT without, with \r \n \t \0 \\ \xHH and \N{TEXT}
- *                        for N times TEXT
- *   S: LINE              the server's next line;  S. nothing more for now
- *   eof, reset           the client closes its side, or vanishes
- *   time SECONDS
- *   stop, stop_now       the program ends
- *   closed               the server has said all and shut its side
+ *   smar WHAT PATTERN ACTION [quick] [TEXT]    WHAT client, mail, rcpt; ACTION cont ok relay error
+ * discard name NAME            smar's name of the client open CODE TEXT       qmgr's answer to the
+ * connection; commit CODE TEXT to messages (0: durable) late                 requests that wait get
+ * no answer; silent: nobody answers any more; answers: again no_ids, ids          qmgr gives none,
+ * gives some credit LEVEL SESSIONS RECIPIENTS connect              begins the session, or a further
+ * one after the end of the one before forget               the rules for smar and the answers of
+ * qmgr C: LINE              the client sends LINE and CRLF;  C+ TEXT without, with \r \n \t \0
+ * \\ \xHH and \N{TEXT} for N times TEXT S: LINE              the server's next line;  S. nothing
+ * more for now eof, reset           the client closes its side, or vanishes time SECONDS stop,
+ * stop_now       the program ends closed               the server has said all and shut its side
  *   envelope TEXT        of the last committed message: "<from> <to> <to> key=value"
- *   content TEXT         as stored, without our Received, escapes as above;  received PATTERN our Received
- *   head KEY=N ...       of its record
- *   commits N            messages committed so far
+ *   content TEXT         as stored, without our Received, escapes as above;  received PATTERN our
+ * Received head KEY=N ...       of its record commits N            messages committed so far
  */
 #include "tests/proto/smtps_fake.h"
 
@@ -37,7 +32,7 @@
 
 struct mode {
 	const char *name;
-	size_t part;            /* bytes that come at once, 0: all */
+	size_t part; /* bytes that come at once, 0: all */
 	size_t write_max;
 	bool hold, newest_first;
 };
@@ -59,9 +54,9 @@ struct run {
 	const struct mode *mode;
 	const char *file;
 	unsigned line;
-	struct buf pending;     /* what the client will send */
+	struct buf pending; /* what the client will send */
 	bool connected;
-	unsigned sessions;      /* "connect" that were seen */
+	unsigned sessions; /* "connect" that were seen */
 	char section[2048];
 	char client[64];
 	bool local;
@@ -70,8 +65,8 @@ struct run {
 
 static void fail(struct run *r, const char *what, struct span got)
 {
-	diag("%s:%u (%s): %s, got \"%.*s\"", r->file, r->line, r->mode->name, what, (int)(got.n < 300 ? got.n : 300),
-	     got.p);
+	diag("%s:%u (%s): %s, got \"%.*s\"", r->file, r->line, r->mode->name, what,
+	     (int)(got.n < 300 ? got.n : 300), got.p);
 	r->failed = true;
 }
 
@@ -102,7 +97,8 @@ static struct span unescape(struct span in, struct buf *out)
 			size_t close = span_chr(in, '}');
 			struct buf inner = { 0 };
 
-			if (close == in.n || open > close || span_u64(span_of(in.p + 1, open - 1), 100000000, &times))
+			if (close == in.n || open > close ||
+			    span_u64(span_of(in.p + 1, open - 1), 100000000, &times))
 				panic("bad repetition");
 			unescape(span_of(in.p + open + 1, close - open - 1), &inner);
 			while (times--)
@@ -235,8 +231,9 @@ static void check_head(struct run *r, const char *want)
 	struct cdb_head h = { 0 };
 	char *ours = NULL, *all = fake_content(&r->f, &h, &ours), got[300];
 
-	snprintf(got, sizeof got, "size=%llu dots=%llu header=%u hops=%u flags=%u file=%d", (unsigned long long)h.size_bytes,
-		 (unsigned long long)h.dots, h.header_bytes - h.received_bytes, h.hops, h.flags, r->f.ref.seg == 0);
+	snprintf(got, sizeof got, "size=%llu dots=%llu header=%u hops=%u flags=%u file=%d",
+		 (unsigned long long)h.size_bytes, (unsigned long long)h.dots,
+		 h.header_bytes - h.received_bytes, h.hops, h.flags, r->f.ref.seg == 0);
 	if (!all || !fake_match(want, span_str(got)))
 		fail(r, want, span_str(got));
 	free(all);

@@ -31,7 +31,8 @@ int main(void)
 	addr_parse(SPAN("192.0.2.1"), &t.client);
 	char *s = received(&t);
 	is_str(s,
-	       "Received: from client.test ([192.0.2.1])\r\n\tby gw.test (smX/" SMX_VERSION ") with ESMTP\r\n"
+	       "Received: from client.test ([192.0.2.1])\r\n\tby gw.test (smX/" SMX_VERSION
+	       ") with ESMTP\r\n"
 	       "\tid S000000000000001234; Thu, 1 Jan 1970 00:00:00 +0000\r\n",
 	       "plain");
 	free(s);
