@@ -9,26 +9,29 @@
 #include "core/clock.h"
 
 enum smtpc_limits {
-	SMTPC_COMMANDS_BYTES =
-		16 << 10, /* of one pipelined group; both sides' socket buffers hold it */
-	SMTPC_COPY_BYTES =
-		64 << 10, /* content up to this is read and sent at once, more by sendfile(2) */
-	SMTPC_SENDFILE_BYTES =
-		1 << 20, /* sent in one turn of the loop, then the others are served */
+	/* Of one pipelined group; the socket buffers of both sides hold it. */
+	SMTPC_COMMANDS_BYTES = 16 << 10,
+	/* Content up to this is read and sent at once, more by sendfile(2). */
+	SMTPC_COPY_BYTES = 64 << 10,
+	/* Sent in one turn of the loop, then the others are served. */
+	SMTPC_SENDFILE_BYTES = 1 << 20,
 	SMTPC_READ_BYTES = 16 << 10,
 	SMTPC_MESSAGES_PER_SESSION = 1000,
-	SMTPC_IDLE_SESSIONS = 1000, /* per event loop; then the oldest is closed */
-	SMTPC_SESSIONS = 20000,     /* per event loop, idle ones too */
+	/* Per event loop; then the oldest is closed. */
+	SMTPC_IDLE_SESSIONS = 1000,
+	/* Per event loop, idle ones too. */
+	SMTPC_SESSIONS = 20000,
 	SMTPC_RECENT_RESULTS = 1024,
 	SMTPC_UNSENT_RESULTS = 100000,
 	SMTPC_LOAD_STEP_PERCENT = 10,
-	SMTPC_DESCRIPTORS_KEPT = 64, /* for logs, maps, segments, control */
+	/* Per event loop, for segments, links and so on. */
+	SMTPC_DESCRIPTORS_KEPT = 96,
 };
 
 /* Times in microseconds. */
 #define SMTPC_SEC(n) ((usec_t)(n)*USEC_PER_SEC)
-#define SMTPC_CONNECT_USEC                                                                         \
-	SMTPC_SEC(30) /* RFC 5321 names none; a dead host must not hold a slot for long */
+/* RFC 5321 names none; a dead host must not hold a connection of qmgr's for long. */
+#define SMTPC_CONNECT_USEC  SMTPC_SEC(30)
 #define SMTPC_GREETING_USEC SMTPC_SEC(300)
 #define SMTPC_EHLO_USEC     SMTPC_SEC(300)
 #define SMTPC_MAIL_USEC     SMTPC_SEC(300)
@@ -36,9 +39,12 @@ enum smtpc_limits {
 #define SMTPC_DATA_USEC     SMTPC_SEC(120)
 #define SMTPC_BLOCK_USEC    SMTPC_SEC(180)
 #define SMTPC_DOT_USEC      SMTPC_SEC(600)
-#define SMTPC_QUIT_USEC     SMTPC_SEC(5) /* for the reply to QUIT; nothing depends on it */
-#define SMTPC_IDLE_USEC     SMTPC_SEC(5)
-#define SMTPC_STOP_USEC     SMTPC_SEC(10) /* for attempts in progress after SIGTERM */
-#define SMTPC_RESEND_USEC   SMTPC_SEC(1)  /* results sent so long before a link broke may be lost */
+/* For the reply to QUIT; nothing depends on it. */
+#define SMTPC_QUIT_USEC SMTPC_SEC(5)
+#define SMTPC_IDLE_USEC SMTPC_SEC(5)
+/* For attempts in progress after SIGTERM. */
+#define SMTPC_STOP_USEC SMTPC_SEC(10)
+/* Results sent so long before a link broke may be lost. */
+#define SMTPC_RESEND_USEC SMTPC_SEC(1)
 
 #endif

@@ -33,6 +33,7 @@ struct program {
 	struct smtpc_options opts;
 	struct conf_global global;
 	struct conf_run run;
+	struct conf *first; /* of the start: syslog and others keep its strings */
 	char *cdb_base, *link_path, *hostname;
 	struct smtpc_worker *worker[WORKERS_MAX];
 	unsigned worker_count;
@@ -75,7 +76,8 @@ static int reload(struct program *p)
 			log_event(LOG_LV_ERROR, LOG_SEV_ERR, "smtpc_reload",
 				  "worker=%u, stat=failed", i);
 	log_set_level(fresh.common.log_level);
-	conf_free(p->run.conf);
+	if (p->run.conf != p->first)
+		conf_free(p->run.conf);
 	p->run.conf = cf;
 	p->opts = fresh;
 	p->global = g;
@@ -248,6 +250,7 @@ int main(int argc, char **argv)
 	struct program *p = &program;
 
 	conf_main(&smtpc_options_component, argc, argv, &p->opts, &p->global, &p->run);
+	p->first = p->run.conf;
 	p->hostname = xstrdup(p->global.hostname);
 	p->cdb_base = xstrdup(p->global.cdb_base_directory);
 	p->link_path = xstrdup(p->global.smtpc_socket);
@@ -273,7 +276,9 @@ int main(int argc, char **argv)
 	loop_free(p->loop);
 	log_event(LOG_LV_INFO, LOG_SEV_NONE, "smtpc_main", "status=stopped");
 	log_close();
-	conf_free(p->run.conf);
+	if (p->run.conf != p->first)
+		conf_free(p->run.conf);
+	conf_free(p->first);
 	free(p->hostname);
 	free(p->cdb_base);
 	free(p->link_path);
