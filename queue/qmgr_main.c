@@ -147,7 +147,7 @@ static void make_loops(void)
 		if (!l->loop || sched_new(l) || routes_new(l))
 			fatal(EX_OSERR, "cannot make event loop %u", i);
 	}
-	sched_init(&qm);
+	sched_init();
 }
 
 static void loop_main(void *arg)

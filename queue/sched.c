@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/msg.h"
 #include "queue/agents.h"
+#include "queue/dest.h"
 #include "queue/dsn.h"
 #include "queue/outcome.h"
 #include "queue/qmgr_stats.h"
@@ -11,41 +12,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { CONN_WAIT_USEC = 2000, DEST_BUCKETS = 1024, INLINE_RCPTS = 4, BUSY_RATE = 20 };
-
-struct job {
-	struct job *next;
-	struct ta *ta;
-	uint32_t count, at;             /* at: first that was not taken */
-	usec_t since;
-	uint32_t *idx;
-	uint32_t few[INLINE_RCPTS];
-};
-
-struct dest {
-	struct dest *next;              /* in its bucket */
-	struct dest *ready_next;        /* wants to start something */
-	struct sched *s;
-	uint64_t hash;
-	struct span bytes;
-	struct route route;
-	struct occ_host *host[ROUTE_HOSTS_MAX];
-	struct job *head, **tail;
-	unsigned queued;                /* jobs */
-	unsigned busy;                  /* attempts of this loop */
-	bool ready;
-	struct timer timer;
-	usec_t used;
-	usec_t rate_since;
-	unsigned rate_count;            /* attempts started since then */
-	bool rate_busy;                 /* the second before had many */
-};
+enum { CONN_WAIT_USEC = 2000, INLINE_RCPTS = 4, BUSY_RATE = 20, SWEEP_USEC = 60 * USEC_PER_SEC };
 
 struct attempt {
 	struct attempt *next, **prev;   /* of the slot */
 	uint64_t id;
 	struct ta *ta;
-	struct dest *dest;
+	struct lane *lane;
 	struct occ_host *host;
 	int slot;
 	bool confirmed;
@@ -66,7 +39,7 @@ struct slot {
 
 struct sched {
 	struct qloop *l;
-	struct dest *bucket[DEST_BUCKETS];
+	struct dests *dests;
 	struct dest *ready, **ready_end;
 	struct loop_task task;
 	struct link_requests *requests; /* attempts by id */
@@ -76,96 +49,23 @@ struct sched {
 	atomic_uint dest_count, queued_count, attempt_count;
 };
 
-static void dest_run_all(struct loop_task *t);
-
-/* ---- destinations */
-
-static void dest_ready(struct dest *d)
+static void dest_ready(struct qloop *l, struct dest *d)
 {
-	struct sched *s = d->s;
+	struct sched *s = l->sched;
 
-	if (d->ready || !d->head)
+	if (d->ready || !dest_waits(d))
 		return;
 	d->ready = true;
 	d->ready_next = NULL;
 	*s->ready_end = d;
 	s->ready_end = &d->ready_next;
-	loop_defer(s->l->loop, &s->task);
-}
-
-static void dest_timer(struct timer *t)
-{
-	dest_ready(caa_container_of(t, struct dest, timer));
-}
-
-static struct dest *dest_get(struct sched *s, struct span route)
-{
-	uint64_t h = span_hash(route);
-	struct dest **b = &s->bucket[h % DEST_BUCKETS];
-
-	for (struct dest *d = *b; d; d = d->next)
-		if (d->hash == h && span_eq(d->bytes, route))
-			return d;
-	struct dest *d = xcalloc(1, sizeof *d + route.n);
-	memcpy((char *)(d + 1), route.p, route.n);
-	d->bytes = span_of(d + 1, route.n);
-	if (route_decode(route, &d->route)) {
-		free(d);
-		return NULL;
-	}
-	d->hash = h;
-	d->s = s;
-	d->tail = &d->head;
-	d->timer.fn = dest_timer;
-	d->next = *b;
-	*b = d;
-	/* The local LMTP socket has no host: its entry is that of no address. */
-	if (d->route.mailer == ROUTE_LMTP_LOCAL)
-		d->route.count = 1;
-	for (unsigned i = 0; i < d->route.count; i++)
-		d->host[i] = occ_get(d->route.mailer, &d->route.host[i]);
-	atomic_fetch_add(&s->dest_count, 1);
-	return d;
-}
-
-static void dest_free(struct dest *d)
-{
-	struct dest **at = &d->s->bucket[d->hash % DEST_BUCKETS];
-
-	while (*at != d)
-		at = &(*at)->next;
-	*at = d->next;
-	loop_timer_stop(d->s->l->loop, &d->timer);
-	for (unsigned i = 0; i < d->route.count; i++)
-		occ_put(d->host[i]);
-	atomic_fetch_sub(&d->s->dest_count, 1);
-	free(d);
-}
-
-/* ---- jobs */
-
-static struct job *job_new(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
-{
-	struct job *j = pool_get(&l->jobs);
-
-	if (!j)
-		panic("no memory for a job");
-	*j = (struct job){ .ta = ta, .count = count, .since = loop_now(l->loop) };
-	j->idx = count <= INLINE_RCPTS ? j->few : xmalloc(count * sizeof *j->idx);
-	memcpy(j->idx, idx, count * sizeof *idx);
-	return j;
-}
-
-static void job_free(struct qloop *l, struct job *own)
-{
-	if (own->idx != own->few)
-		free(own->idx);
-	pool_put(&l->jobs, own);
+	loop_defer(l->loop, &s->task);
 }
 
 void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, struct span route)
 {
-	struct dest *d = dest_get(l->sched, route);
+	struct sched *s = l->sched;
+	struct dest *d = dests_get(s->dests, route);
 
 	if (!d) {
 		struct msg_rcpt_result r = { .outcome = MSG_LATER, .reply = SPAN("451 4.4.3 bad route") };
@@ -173,24 +73,10 @@ void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned c
 		outcome_same(l, ta, idx, count, &r);
 		return;
 	}
-	struct job *j = job_new(l, ta, idx, count);
-	*d->tail = j;
-	d->tail = &j->next;
-	d->queued++;
-	d->used = loop_now(l->loop);
-	atomic_fetch_add_explicit(&l->sched->queued_count, count, memory_order_relaxed);
-	dest_ready(d);
-}
-
-static void pop_job(struct dest *d)
-{
-	struct job *j = d->head;
-
-	d->head = j->next;
-	if (!d->head)
-		d->tail = &d->head;
-	d->queued--;
-	job_free(d->s->l, j);
+	dest_add(d, ta, idx, count);
+	atomic_store_explicit(&s->dest_count, dests_count(s->dests), memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->queued_count, count, memory_order_relaxed);
+	dest_ready(l, d);
 }
 
 /* ---- attempts */
@@ -280,9 +166,8 @@ static struct span part_of(struct sched *s, struct attempt *a)
 
 /* Sessions are kept for the next message when the flag says so, and else while mail comes so fast that a new one
  * each time would cost more than it: BUSY_RATE starts in a second. */
-static bool keeps(struct dest *d)
+static bool keeps(struct qloop *l, struct dest *d)
 {
-	struct qloop *l = d->s->l;
 	usec_t now = loop_now(l->loop);
 
 	if (now - d->rate_since >= USEC_PER_SEC) {
@@ -291,34 +176,30 @@ static bool keeps(struct dest *d)
 		d->rate_count = 0;
 	}
 	d->rate_count++;
-	return (l->q->opt.flags & QMGR_F_REUSE_CONNECTION) || d->rate_busy || d->rate_count >= BUSY_RATE || d->head;
+	return (l->q->opt.flags & QMGR_F_REUSE_CONNECTION) || d->rate_busy || d->rate_count >= BUSY_RATE || dest_waits(d);
 }
 
-static void start(struct dest *d, struct occ_host *h, int slot)
+static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
 {
-	struct sched *s = d->s;
-	struct qloop *l = s->l;
-	struct job *j = d->head;
+	struct sched *s = l->sched;
+	struct dest *d = g->dest;
 	const struct qmgr_options *o = &l->q->opt;
 	unsigned max = d->route.mailer == ROUTE_ESMTP ? o->smtpc_smtp_max_rcpts_per_transaction :
 							o->smtpc_lmtp_max_rcpts_per_transaction;
-	unsigned n = j->count - j->at < max ? j->count - j->at : max;
-	struct attempt *a = attempt_new(l, j, n);
+	unsigned left = g->head->count - g->head->at, n = left < max ? left : max;
+	struct attempt *a = attempt_new(l, g->head, n);
 
-	a->dest = d;
+	a->lane = g;
 	a->host = h;
 	a->started = loop_now(l->loop);
-	d->busy++;
 	attempt_hook(s, a, slot);
-	j->at += n;
-	if (j->at == j->count)
-		pop_job(d);
+	dest_taken(g, n);
 	atomic_fetch_sub_explicit(&s->queued_count, n, memory_order_relaxed);
 	loop_timer_after(l->loop, &a->timer, o->delivery_timeout);
 	struct msg_deliver m = { .attempt = a->id,
 				 .ta = a->ta->id,
 				 .mailer = d->route.mailer,
-				 .keep = keeps(d),
+				 .keep = keeps(l, d),
 				 .host = h->addr,
 				 .seg = a->ta->ref.seg,
 				 .gen = a->ta->ref.gen,
@@ -331,56 +212,58 @@ static void start(struct dest *d, struct occ_host *h, int slot)
 	stats_add(QMGR_STAT_ATTEMPTS, 1);
 }
 
-/* All addresses are down: what waits is deferred without being tried one by one. */
-static void defer_all(struct dest *d)
+static void defer_job(struct qloop *l, struct job *j, void *ctx)
 {
-	struct qloop *l = d->s->l;
+	outcome_same(l, j->ta, j->idx + j->at, j->count - j->at, ctx);
+}
+
+/* All addresses are down: what waits is deferred without being tried one by one. */
+static void defer_all(struct qloop *l, struct dest *d)
+{
 	struct msg_rcpt_result r = { .outcome = MSG_LATER,
 				     .stage = MSG_AT_CONNECT,
 				     .reply = SPAN("451 4.4.1 all hosts of this destination are down") };
 
-	while (d->head) {
-		struct job *j = d->head;
-		unsigned n = j->count - j->at;
+	atomic_fetch_sub_explicit(&l->sched->queued_count, dest_drain(d, INT64_MAX, defer_job, &r),
+				  memory_order_relaxed);
+}
 
-		atomic_fetch_sub_explicit(&d->s->queued_count, n, memory_order_relaxed);
-		outcome_same(l, j->ta, j->idx + j->at, n, &r);
-		pop_job(d);
+/* An idle session is used at once; a new one is opened when none is there or the first waits for too long. */
+static bool start_on(struct qloop *l, struct dest *d, struct occ_host *h)
+{
+	usec_t now = loop_now(l->loop);
+	struct lane *g = dest_next(d, atomic_load(&h->limit));
+	bool has_idle = false;
+	int slot = g ? agents_pick(h, &has_idle) : -1;
+
+	if (slot >= 0 && (has_idle || !d->busy || now - g->head->since >= CONN_WAIT_USEC)) {
+		start(l, g, h, slot);
+		return true;
 	}
+	atomic_fetch_sub(&h->busy, 1);
+	if (slot >= 0 && !timer_isset(&d->timer))
+		loop_timer_set(l->loop, &d->timer, g->head->since + CONN_WAIT_USEC);
+	return false;
 }
 
 /* Starts one attempt if it may. False: nothing can be started now. */
-static bool dest_start_one(struct dest *d)
+static bool dest_start_one(struct qloop *l, struct dest *d)
 {
-	struct qloop *l = d->s->l;
 	usec_t now = loop_now(l->loop);
-	bool any_full = false, has_idle;
 
 	if (!agents_ready())
 		return false;
 	for (unsigned i = 0; i < d->route.count; i++) {
-		struct occ_host *h = d->host[i];
-		enum occ_state st = occ_take(h, l->n, now);
-
-		if (st == OCC_DOWN)
-			continue;
-		if (st == OCC_FULL) {
-			any_full = true;
+		switch (occ_take(d->host[i], l->n, now)) {
+		case OCC_FREE:
+			return start_on(l, d, d->host[i]);
+		case OCC_FULL:
+			return false;
+		case OCC_DOWN:
 			break;
 		}
-		int slot = agents_pick(h, &has_idle);
-		usec_t waited = now - d->head->since;
-		if (slot < 0 || (!has_idle && d->busy && waited < CONN_WAIT_USEC)) {
-			atomic_fetch_sub(&h->busy, 1);
-			if (slot >= 0 && !timer_isset(&d->timer))
-				loop_timer_set(l->loop, &d->timer, d->head->since + CONN_WAIT_USEC);
-			return false;
-		}
-		start(d, h, slot);
-		return true;
 	}
-	if (!any_full)
-		defer_all(d);
+	defer_all(l, d);
 	return false;
 }
 
@@ -395,26 +278,28 @@ static void dest_run_all(struct loop_task *t)
 		if (!s->ready)
 			s->ready_end = &s->ready;
 		d->ready = false;
-		if (d->head && dest_start_one(d))
-			dest_ready(d);
+		if (dest_waits(d) && dest_start_one(s->l, d))
+			dest_ready(s->l, d);
 	}
+}
+
+static void one_ready(struct dest *d, void *ctx)
+{
+	dest_ready(ctx, d);
 }
 
 static void all_ready(struct qloop *l, void *arg)
 {
 	(void)arg;
-	for (unsigned i = 0; i < DEST_BUCKETS; i++)
-		for (struct dest *d = l->sched->bucket[i]; d; d = d->next)
-			dest_ready(d);
+	dests_each(l->sched->dests, one_ready, l);
 }
 
 /* A slot of this host is free: this destination, and the loops that wait for one. */
-static void slot_free(struct dest *d, struct occ_host *h)
+static void slot_free(struct qloop *l, struct dest *d, struct occ_host *h)
 {
-	struct qloop *l = d->s->l;
 	uint64_t w = occ_waiters(h);
 
-	dest_ready(d);
+	dest_ready(l, d);
 	for (unsigned i = 0; w; i++, w >>= 1)
 		if ((w & 1) && i < l->q->loop_count)
 			qloop_call(l, &l->q->loop[i], all_ready, NULL);
@@ -424,14 +309,15 @@ static void slot_free(struct dest *d, struct occ_host *h)
 
 static void requeue(struct attempt *a)
 {
-	struct dest *d = a->dest;
+	struct qloop *l = a->l;
+	struct dest *d = a->lane->dest;
 	struct occ_host *h = a->host;
 
-	sched_queue(a->l, a->ta, a->idx, a->count, d->bytes);
-	d->busy--;
+	sched_queue(l, a->ta, a->idx, a->count, d->bytes);
+	dest_done(a->lane);
 	atomic_fetch_sub(&h->busy, 1);
 	attempt_free(a);
-	slot_free(d, h);
+	slot_free(l, d, h);
 }
 
 static bool has_idx(const struct attempt *a, uint32_t idx)
@@ -446,12 +332,13 @@ static bool has_idx(const struct attempt *a, uint32_t idx)
 static bool try_next_host(struct attempt *a)
 {
 	usec_t now = loop_now(a->l->loop);
+	struct dest *d = a->lane->dest;
 
-	for (unsigned i = 0; i < a->dest->route.count; i++) {
-		usec_t down = atomic_load(&a->dest->host[i]->down_until);
+	for (unsigned i = 0; i < d->route.count; i++) {
+		usec_t down = atomic_load(&d->host[i]->down_until);
 
 		if (!down || now >= down) {
-			sched_queue(a->l, a->ta, a->idx, a->count, a->dest->bytes);
+			sched_queue(a->l, a->ta, a->idx, a->count, d->bytes);
 			return true;
 		}
 	}
@@ -466,7 +353,7 @@ static void apply(struct attempt *a, struct span rcpts, bool relayed)
 	int rc;
 
 	if (relayed)
-		outcome_notify(o, a->dest->route.mailer == ROUTE_ESMTP ? DSN_RELAYED : DSN_DELIVERED);
+		outcome_notify(o, a->lane->dest->route.mailer == ROUTE_ESMTP ? DSN_RELAYED : DSN_DELIVERED);
 	while ((rc = msg_rcpt_result_next(&rcpts, &r)) == 1) {
 		if (has_idx(a, r.idx) && !outcome_has(o, r.idx))
 			outcome_add(o, &r);
@@ -491,7 +378,7 @@ static void on_result(struct qloop *l, uint64_t attempt, struct span body)
 	/* Unknown: a repeated one, or of an attempt before our restart (see on_state). */
 	if (!a || a->id != attempt || msg_result_decode(body, &m) || m.ta != a->ta->id)
 		return;
-	struct dest *d = a->dest;
+	struct dest *d = a->lane->dest;
 	struct occ_host *h = a->host;
 	bool delivered = m.conn == MSG_CONN_IDLE && !m.failure;
 	usec_t now = loop_now(l->loop);
@@ -499,12 +386,11 @@ static void on_result(struct qloop *l, uint64_t attempt, struct span body)
 	if (m.conn == MSG_CONN_IDLE)
 		atomic_fetch_add(&h->idle[a->slot], 1);
 	occ_give(h, !m.failure, delivered, now);
-	d->busy--;
-	d->used = now;
 	if (!m.failure || !try_next_host(a))
 		apply(a, m.rcpts, !m.dsn);
+	dest_done(a->lane);
 	attempt_free(a);
-	slot_free(d, h);
+	slot_free(l, d, h);
 }
 
 static void on_state(struct qloop *l, int slot, struct span body)
@@ -561,23 +447,41 @@ static void on_back(struct qloop *l, int slot)
 
 /* ---- life */
 
+static void timed_out(struct qloop *l, struct job *j, void *ctx)
+{
+	const usec_t *wall_next = ctx;
+
+	outcome_spill(l, j->ta, j->idx + j->at, j->count - j->at, *wall_next);
+}
+
+/* What nothing happened to for scheduler_timeout makes room in AQ. */
+static void sweep_one(struct dest *d, void *ctx)
+{
+	struct qloop *l = ctx;
+	usec_t wall_next = clock_wall() + l->q->opt.retry_min_delay;
+
+	atomic_fetch_sub_explicit(&l->sched->queued_count,
+				  dest_drain(d, loop_now(l->loop) - l->q->opt.scheduler_timeout, timed_out, &wall_next),
+				  memory_order_relaxed);
+}
+
 static void sweep(struct timer *t)
 {
 	struct sched *s = caa_container_of(t, struct sched, sweep);
-	usec_t now = loop_now(s->l->loop), keep = 60 * (usec_t)USEC_PER_SEC;
 
-	for (unsigned i = 0; i < DEST_BUCKETS; i++) {
-		struct dest *next;
-
-		for (struct dest *d = s->bucket[i]; d; d = next) {
-			next = d->next;
-			if (!d->head && !d->busy && !d->ready && now - d->used > keep)
-				dest_free(d);
-		}
-	}
+	dests_each(s->dests, sweep_one, s->l);
+	dests_sweep(s->dests, SWEEP_USEC);
+	atomic_store_explicit(&s->dest_count, dests_count(s->dests), memory_order_relaxed);
 	if (s->l->n == 0)
-		occ_expire(now);
-	loop_timer_after(s->l->loop, &s->sweep, keep);
+		occ_expire(loop_now(s->l->loop));
+	loop_timer_after(s->l->loop, &s->sweep, SWEEP_USEC);
+}
+
+static void dest_timer(struct timer *t)
+{
+	struct dest *d = caa_container_of(t, struct dest, timer);
+
+	dest_ready(dest_loop(d), d);
 }
 
 int sched_new(struct qloop *l)
@@ -588,25 +492,24 @@ int sched_new(struct qloop *l)
 	l->sched = s;
 	s->ready_end = &s->ready;
 	s->task.fn = dest_run_all;
+	s->dests = dests_new(l, dest_timer);
 	s->requests = link_requests_new();
-	pool_init(&l->jobs, sizeof(struct job), SIZE_MAX);
 	pool_init(&l->attempts, sizeof(struct attempt), SIZE_MAX);
 	for (int i = 0; i < OCC_AGENTS_MAX; i++) {
 		s->slot[i].l = l;
 		s->slot[i].timer.fn = slot_timeout;
 	}
 	s->sweep.fn = sweep;
-	loop_timer_after(l->loop, &s->sweep, 60 * (usec_t)USEC_PER_SEC);
+	loop_timer_after(l->loop, &s->sweep, SWEEP_USEC);
 	return s->requests ? 0 : -ENOMEM;
 }
 
-void sched_init(struct qmgr *q)
+void sched_init(void)
 {
 	static const struct agents_events ev = {
 		.result = on_result, .state = on_state, .lost = on_lost, .gone = on_gone, .back = on_back
 	};
 
-	(void)q;
 	agents_on(&ev);
 }
 

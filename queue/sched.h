@@ -1,7 +1,7 @@
 /*
  * queue/sched.h - one per loop: destinations with their queues, attempts that go on, what starts next.
  *
- * Destination: the recipients with equal route bytes. Its queue is first in, first out by transaction.
+ * Destination: queue/dest.h. Destinations take turns: one attempt each per round.
  * Packing:     an idle session is used before a new one is opened; a new one is opened when none is there, or
  *              when the head of the queue has waited for CONN_WAIT_USEC.
  * Owner:       the loop. Limits: AQ counts the recipients, OCC the attempts per address.
@@ -12,7 +12,7 @@
 #include "queue/qmgr.h"
 
 /* Once for the process: hears of smtpc. */
-void sched_init(struct qmgr *q);
+void sched_init(void);
 /* Per loop. */
 int sched_new(struct qloop *l);
 

@@ -1,0 +1,253 @@
+#include "queue/dest.h"
+
+#include "core/err.h"
+
+#include <stdlib.h>
+
+enum { DEST_BUCKETS = 1024, LANE_BUCKETS = 8192 };
+
+struct dests {
+	struct qloop *l;
+	void (*timer)(struct timer *t);
+	struct dest *bucket[DEST_BUCKETS];
+	struct lane *lane[LANE_BUCKETS];
+	struct pool lanes;
+	unsigned count;
+};
+
+struct dests *dests_new(struct qloop *l, void (*timer)(struct timer *t))
+{
+	struct dests *t = xcalloc(1, sizeof *t);
+
+	t->l = l;
+	t->timer = timer;
+	pool_init(&l->jobs, sizeof(struct job), SIZE_MAX);
+	pool_init(&t->lanes, sizeof(struct lane), SIZE_MAX);
+	return t;
+}
+
+struct dest *dests_get(struct dests *t, struct span route)
+{
+	uint64_t h = span_hash(route);
+	struct dest **b = &t->bucket[h % DEST_BUCKETS];
+
+	for (struct dest *d = *b; d; d = d->chain)
+		if (d->hash == h && span_eq(d->bytes, route))
+			return d;
+	struct dest *d = xcalloc(1, sizeof *d + route.n);
+	memcpy((char *)(d + 1), route.p, route.n);
+	d->bytes = span_of(d + 1, route.n);
+	if (route_decode(route, &d->route)) {
+		free(d);
+		return NULL;
+	}
+	d->hash = h;
+	d->of = t;
+	d->turn_end = &d->turn;
+	d->timer.fn = t->timer;
+	d->chain = *b;
+	*b = d;
+	/* The local LMTP socket has no host: its entry is that of no address. */
+	if (d->route.mailer == ROUTE_LMTP_LOCAL)
+		d->route.count = 1;
+	for (unsigned i = 0; i < d->route.count; i++)
+		d->host[i] = occ_get(d->route.mailer, &d->route.host[i]);
+	t->count++;
+	return d;
+}
+
+static void dest_free(struct dest *d)
+{
+	struct dest **at = &d->of->bucket[d->hash % DEST_BUCKETS];
+
+	while (*at != d)
+		at = &(*at)->chain;
+	*at = d->chain;
+	loop_timer_stop(d->of->l->loop, &d->timer);
+	for (unsigned i = 0; i < d->route.count; i++)
+		occ_put(d->host[i]);
+	d->of->count--;
+	free(d);
+}
+
+void dests_each(struct dests *t, void (*fn)(struct dest *d, void *ctx), void *ctx)
+{
+	for (unsigned i = 0; i < DEST_BUCKETS; i++)
+		for (struct dest *d = t->bucket[i]; d; d = d->chain)
+			fn(d, ctx);
+}
+
+void dests_sweep(struct dests *t, usec_t keep_usec)
+{
+	usec_t now = loop_now(t->l->loop);
+
+	for (unsigned i = 0; i < DEST_BUCKETS; i++) {
+		struct dest *next;
+
+		for (struct dest *d = t->bucket[i]; d; d = next) {
+			next = d->chain;
+			if (!dest_waits(d) && !d->busy && !d->ready && now - d->used > keep_usec)
+				dest_free(d);
+		}
+	}
+}
+
+struct qloop *dest_loop(const struct dest *d)
+{
+	return d->of->l;
+}
+
+unsigned dests_count(const struct dests *t)
+{
+	return t->count;
+}
+
+/* ---- lanes */
+
+static struct lane **lane_bucket(const struct dest *d, uint64_t key)
+{
+	return &d->of->lane[hash_mix(key, (uint64_t)(uintptr_t)d) % LANE_BUCKETS];
+}
+
+static struct lane *lane_get(struct dest *d, const struct ta *ta)
+{
+	uint64_t key = hash_mix(addr_ip_hash(&ta->env.client), span_hash(ta->env.sender));
+	struct lane **b = lane_bucket(d, key);
+
+	for (struct lane *g = *b; g; g = g->chain)
+		if (g->key == key && g->dest == d)
+			return g;
+	struct lane *g = pool_get_zero(&d->of->lanes);
+	if (!g)
+		panic("no memory for a lane");
+	g->key = key;
+	g->dest = d;
+	g->tail = &g->head;
+	g->chain = *b;
+	*b = g;
+	return g;
+}
+
+static void lane_free_if_empty(struct lane *g)
+{
+	struct lane **at = lane_bucket(g->dest, g->key);
+
+	if (g->head || g->busy)
+		return;
+	while (*at != g)
+		at = &(*at)->chain;
+	*at = g->chain;
+	pool_put(&g->dest->of->lanes, g);
+}
+
+static void append(struct dest *d, struct lane *g)
+{
+	g->waiting = true;
+	g->next = NULL;
+	*d->turn_end = g;
+	d->turn_end = &g->next;
+	d->lanes++;
+}
+
+static void take_first(struct dest *d)
+{
+	struct lane *g = d->turn;
+
+	d->turn = g->next;
+	if (!d->turn)
+		d->turn_end = &d->turn;
+	g->waiting = false;
+	d->lanes--;
+}
+
+/* ---- jobs */
+
+void dest_add(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	struct qloop *l = d->of->l;
+	struct job *j = pool_get(&l->jobs);
+	struct lane *g = lane_get(d, ta);
+
+	if (!j)
+		panic("no memory for a job");
+	*j = (struct job){ .ta = ta, .count = count, .since = loop_now(l->loop) };
+	j->idx = count <= DEST_INLINE_RCPTS ? j->few : xmalloc(count * sizeof *j->idx);
+	memcpy(j->idx, idx, count * sizeof *idx);
+	*g->tail = j;
+	g->tail = &j->next;
+	d->queued++;
+	d->used = j->since;
+	if (!g->waiting)
+		append(d, g);
+}
+
+static void pop_job(struct lane *g)
+{
+	struct qloop *l = g->dest->of->l;
+	struct job *j = g->head;
+
+	g->head = j->next;
+	if (!g->head)
+		g->tail = &g->head;
+	g->dest->queued--;
+	if (j->idx != j->few)
+		free(j->idx);
+	pool_put(&l->jobs, j);
+}
+
+struct lane *dest_next(struct dest *d, unsigned slots)
+{
+	/* At most two lanes can have half of the slots each, so this looks at three. */
+	for (unsigned i = 0; i < d->lanes && i < 3; i++) {
+		struct lane *g = d->turn;
+
+		if (d->lanes == 1 || g->busy * 2 < slots || slots < 2)
+			return g;
+		take_first(d);
+		append(d, g);
+	}
+	return NULL;
+}
+
+void dest_taken(struct lane *g, unsigned n)
+{
+	struct dest *d = g->dest;
+
+	g->busy++;
+	d->busy++;
+	g->head->at += n;
+	if (g->head->at == g->head->count)
+		pop_job(g);
+	take_first(d);
+	if (g->head)
+		append(d, g);
+}
+
+void dest_done(struct lane *g)
+{
+	g->busy--;
+	g->dest->busy--;
+	g->dest->used = loop_now(g->dest->of->l->loop);
+	lane_free_if_empty(g);
+}
+
+unsigned dest_drain(struct dest *d, usec_t older_than, void (*fn)(struct qloop *l, struct job *j, void *ctx), void *ctx)
+{
+	unsigned lanes = d->lanes, n = 0;
+
+	while (lanes-- > 0) {
+		struct lane *g = d->turn;
+
+		take_first(d);
+		while (g->head && g->head->since <= older_than) {
+			n += g->head->count - g->head->at;
+			fn(d->of->l, g->head, ctx);
+			pop_job(g);
+		}
+		if (g->head)
+			append(d, g);
+		else
+			lane_free_if_empty(g);
+	}
+	return n;
+}

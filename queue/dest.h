@@ -1,0 +1,86 @@
+/*
+ * queue/dest.h - destinations of one loop: equal route bytes, their waiting jobs, fair between senders.
+ *
+ * Lane:      the jobs of one client and envelope sender, first in, first out. Lanes take turns; while another
+ *            waits, a lane has at most half of the slots. So one list of 100,000 never delays another's mail.
+ * Owner:     the loop. Memory: jobs from a pool; lanes and destinations are freed when nothing is in them.
+ */
+#ifndef QUEUE_DEST_H
+#define QUEUE_DEST_H
+#include "core/route.h"
+#include "queue/occ.h"
+#include "queue/qmgr.h"
+
+enum { DEST_INLINE_RCPTS = 4 };
+
+/* Recipients of one transaction that wait for the same destination. */
+struct job {
+	struct job *next;
+	struct ta *ta;
+	uint32_t count, at;             /* at: first that was not taken */
+	usec_t since;
+	uint32_t *idx;
+	uint32_t few[DEST_INLINE_RCPTS];
+};
+
+struct lane {
+	struct lane *chain;             /* in its bucket */
+	struct lane *next;              /* waiting lanes of the destination, in turn */
+	uint64_t key;
+	struct dest *dest;
+	struct job *head, **tail;
+	unsigned busy;                  /* attempts that go on */
+	bool waiting;
+};
+
+struct dest {
+	struct dest *chain;
+	struct dest *ready_next;        /* wants to start something */
+	struct dests *of;
+	uint64_t hash;
+	struct span bytes;
+	struct route route;
+	struct occ_host *host[ROUTE_HOSTS_MAX];
+	struct lane *turn, **turn_end;  /* lanes with jobs */
+	unsigned lanes;                 /* of those */
+	unsigned queued;                /* jobs */
+	unsigned busy;                  /* attempts of this loop */
+	bool ready;
+	struct timer timer;
+	usec_t used;
+	usec_t rate_since;
+	unsigned rate_count;            /* attempts started since then */
+	bool rate_busy;                 /* the second before had many */
+};
+
+struct dests;
+
+struct dests *dests_new(struct qloop *l, void (*timer)(struct timer *t));
+/* The destination of these route bytes, made when it is new. NULL: no route. */
+struct dest *dests_get(struct dests *t, struct span route);
+/* fn for each; it may not free any. */
+void dests_each(struct dests *t, void (*fn)(struct dest *d, void *ctx), void *ctx);
+/* Frees those that are empty and were not used for keep_usec. */
+void dests_sweep(struct dests *t, usec_t keep_usec);
+unsigned dests_count(const struct dests *t);
+
+/* Queue recipients; idx is copied. */
+void dest_add(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count);
+/* The lane whose turn it is, when `slots` attempts may go on; NULL: nothing waits, or each lane that waits has
+ * its share already. It stays in front until dest_taken(). */
+struct lane *dest_next(struct dest *d, unsigned slots);
+/* n recipients of its first job are being tried now: the next lane has its turn. The job is freed when it is
+ * empty. */
+void dest_taken(struct lane *g, unsigned n);
+/* An attempt for this lane is over; the lane may be gone after this. */
+void dest_done(struct lane *g);
+/* Takes out every job, oldest lane first: fn owns ta's recipients. Returns the recipients. */
+unsigned dest_drain(struct dest *d, usec_t older_than, void (*fn)(struct qloop *l, struct job *j, void *ctx), void *ctx);
+struct qloop *dest_loop(const struct dest *d);
+/* Any job? */
+static inline bool dest_waits(const struct dest *d)
+{
+	return d->turn != NULL;
+}
+
+#endif
