@@ -191,7 +191,7 @@ void smtps_session_put(struct smtps_session *s, struct span bytes)
 /* All that was said has left, nothing more will be. */
 static void linger(struct smtps_session *s)
 {
-	if ((s->flags & SMTPS_SE_EOF) || stream_shut(&s->stream)) {
+	if ((s->flags & (SMTPS_SE_EOF | SMTPS_SE_QUIT)) || stream_shut(&s->stream)) {
 		smtps_session_kill(s, "end");
 		return;
 	}
@@ -276,6 +276,9 @@ static bool take_line(struct smtps_session *s, struct span *in)
 	if (!smtps_verbs_run(s, line))
 		return false;
 	stats_add(SMTPS_ST_commands, 1);
+	/* A client that goes on after QUIT must be read to the end, or the reset eats our reply. */
+	if (rest.n)
+		s->flags &= ~(uint32_t)SMTPS_SE_QUIT;
 	*in = rest;
 	return true;
 }

@@ -58,6 +58,8 @@ enum smtps_session_flags {
 	SMTPS_SE_CHUNK_LAST = 1u << 11,
 	SMTPS_SE_XCLIENT = 1u << 12, /* XCLIENT has replaced the client's address */
 	SMTPS_SE_RUNNING = 1u << 13, /* input is being worked on */
+	SMTPS_SE_QUIT =
+		1u << 14, /* the last command was QUIT, with nothing behind it: no need to linger */
 };
 
 struct smtps_session {

@@ -51,6 +51,7 @@ static enum smtps_phase rset(struct smtps_session *s, struct span args)
 static enum smtps_phase quit(struct smtps_session *s, struct span args)
 {
 	(void)args;
+	s->flags |= SMTPS_SE_QUIT;
 	smtps_reply_end(s, SMTPS_R_BYE);
 	return s->phase;
 }

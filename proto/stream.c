@@ -32,8 +32,11 @@ static ssize_t clear_writev(struct stream *st, const struct iovec *v, int count,
 	struct msghdr m = { .msg_iov = (struct iovec *)v, .msg_iovlen = (size_t)count };
 	ssize_t put;
 
+	int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
+
 	do
-		put = sendmsg(st->fd, &m, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+		put = count == 1 ? send(st->fd, v->iov_base, v->iov_len, flags)
+				 : sendmsg(st->fd, &m, flags);
 	while (put < 0 && errno == EINTR);
 	return put < 0 ? again(st, EPOLLOUT) : put;
 }
