@@ -1,6 +1,7 @@
 #include "queue/store.h"
 
 #include "core/err.h"
+#include "core/log.h"
 #include "core/wire.h"
 
 #include <endian.h>
@@ -62,7 +63,7 @@ static int classify(char *err)
 	return rc;
 }
 
-static rocksdb_options_t *make_options(struct store *s, const struct store_setup *set)
+static rocksdb_options_t *make_options(struct store *s, const struct store_setup *set, int recovery_mode)
 {
 	rocksdb_options_t *o = rocksdb_options_create();
 
@@ -75,8 +76,7 @@ static rocksdb_options_t *make_options(struct store *s, const struct store_setup
 	rocksdb_options_set_keep_log_file_num(o, 2);
 	rocksdb_options_set_max_log_file_size(o, 1 << 20);
 	rocksdb_options_set_info_log_level(o, 2);
-	/* Every write is synced before the next, so a torn tail is normal and damage before it is not. */
-	rocksdb_options_set_wal_recovery_mode(o, rocksdb_tolerate_corrupted_tail_records_recovery);
+	rocksdb_options_set_wal_recovery_mode(o, recovery_mode);
 	rocksdb_options_set_paranoid_checks(o, 1);
 	rocksdb_options_set_stats_dump_period_sec(o, 0);
 	if (set->keep_logs)
@@ -111,12 +111,12 @@ static void close_db(struct store *s)
 	s->options = NULL;
 }
 
-static int open_db(struct store *s, const struct store_setup *set)
+static int open_once(struct store *s, const struct store_setup *set, int recovery_mode)
 {
 	const rocksdb_options_t *options[STORE_FAMILIES];
 	char *err = NULL;
 
-	s->options = make_options(s, set);
+	s->options = make_options(s, set, recovery_mode);
 	for (int i = 0; i < STORE_FAMILIES; i++)
 		options[i] = s->options;
 	if (set->read_only)
@@ -126,6 +126,25 @@ static int open_db(struct store *s, const struct store_setup *set)
 		s->db = rocksdb_open_column_families(s->options, set->dir, STORE_FAMILIES, family_name, options,
 						     s->family, &err);
 	return classify(err);
+}
+
+/* Every write is synced before the next, so the log may end in one torn write. RocksDB takes it for the end only
+ * if it is cut off; when its sectors reached the disk in another order it is "corrupt". Then what is before it
+ * counts: nothing behind it was ever told to anybody, and what the segments hold is replayed from there. */
+static int open_db(struct store *s, const struct store_setup *set)
+{
+	int rc = open_once(s, set, rocksdb_tolerate_corrupted_tail_records_recovery);
+
+	if (rc != -EUCLEAN)
+		return rc;
+	char first[sizeof last_error];
+	memcpy(first, last_error, sizeof first);
+	close_db(s);
+	rc = open_once(s, set, rocksdb_point_in_time_recovery);
+	if (!rc)
+		log_event(LOG_LV_ERROR, LOG_SEV_WARN, "store",
+			  "dir=%s, stat=opened as it was before a damaged end of its log, error=%s", set->log_dir, first);
+	return rc;
 }
 
 static void release(struct store *s)

@@ -2,9 +2,12 @@
 
 #include "tests/tap.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <sys/stat.h>
 
@@ -92,6 +95,54 @@ static void written(void)
 	store_close(s);
 }
 
+/* The name of the newest log. */
+static void newest_log(char *path, size_t cap)
+{
+	unsigned long number, best = 0;
+	struct dirent *e;
+	DIR *d = opendir(log_dir);
+
+	while (d && (e = readdir(d)))
+		if (strstr(e->d_name, ".log") && (number = strtoul(e->d_name, NULL, 10)) > best)
+			best = number;
+	if (d)
+		closedir(d);
+	snprintf(path, cap, "%s/%06lu.log", log_dir, best);
+}
+
+/* A power cut in a write: of its sectors any may be missing, not only the last ones. */
+static void torn(void)
+{
+	struct store_key k1 = store_key_ta(101), k2 = store_key_ta(102);
+	char path[400], *big = calloc(1, 20000), *v;
+	struct store_batch *b = store_batch_new();
+	struct stat before;
+	bool created;
+	size_t n;
+
+	struct store *s = open_it(&created);
+	memset(big, 'v', 20000);
+	store_put(s, b, STORE_IBDB, store_key_span(&k1), SPAN("synced"));
+	store_write(s, b);
+	newest_log(path, sizeof path);
+	stat(path, &before);
+	store_put(s, b, STORE_IBDB, store_key_span(&k2), span_of(big, 20000));
+	store_write(s, b);
+	store_close(s);
+	int fd = open(path, O_RDWR);
+	memset(big, 0, 512);
+	ok(pwrite(fd, big, 512, (before.st_size + 6000) / 512 * 512) == 512, "a sector of the last write is missing");
+	close(fd);
+	s = open_it(&created);
+	ok(s != NULL, "the database opens");
+	is_int(s ? store_get(s, STORE_IBDB, store_key_span(&k1), &v, &n) : -1, 0, "with the write before");
+	free(s ? v : NULL);
+	is_int(s ? store_get(s, STORE_IBDB, store_key_span(&k2), &v, &n) : -1, -ENOENT, "without the torn one");
+	store_batch_free(b);
+	store_close(s);
+	free(big);
+}
+
 static void refused(void)
 {
 	char path[400], why[300] = "";
@@ -120,6 +171,7 @@ int main(void)
 	keys();
 	records();
 	written();
+	torn();
 	refused();
 	return plan_done();
 }
