@@ -20,6 +20,8 @@ struct file_gone {
 
 struct committer {
 	struct committer_setup set;
+	_Atomic usec_t max_delay, hold;
+	atomic_uint max_batch;
 	struct mailbox box;
 	atomic_bool deep;               /* asleep without a deadline: lazy posts must wake it */
 	atomic_bool stop;
@@ -47,7 +49,7 @@ struct committer {
 static void news(struct committer *c)
 {
 	if (!c->flush_at)
-		c->flush_at = clock_now() + c->set.max_delay_usec;
+		c->flush_at = clock_now() + atomic_load(&c->max_delay);
 }
 
 static void delete_once(struct committer *c, enum store_family f, struct store_key key)
@@ -178,7 +180,7 @@ static void commit_group(struct committer *c)
 		if (!ta->error)
 			pend(c, ta);
 	}
-	if (c->set.max_delay_usec == 0 && c->flush_at)
+	if (atomic_load(&c->max_delay) == 0 && c->flush_at)
 		flush(c);
 	for (struct ta *ta = group; ta; ta = next) {
 		next = ta->c.group_next;
@@ -494,9 +496,11 @@ static void take_all(struct committer *c)
 /* Wait for company while groups are not lonely: a lone session never waits. */
 static void hold(struct committer *c)
 {
-	if (c->set.hold_usec <= 0 || c->group_mean8 < HOLD_FROM_BATCH * 8 || c->group_count >= c->set.max_batch)
+	usec_t wait = atomic_load(&c->hold);
+
+	if (wait <= 0 || c->group_mean8 < HOLD_FROM_BATCH * 8 || c->group_count >= atomic_load(&c->max_batch))
 		return;
-	struct timespec ts = { c->set.hold_usec / USEC_PER_SEC, c->set.hold_usec % USEC_PER_SEC * 1000 };
+	struct timespec ts = { wait / USEC_PER_SEC, wait % USEC_PER_SEC * 1000 };
 
 	rcu_offline();
 	nanosleep(&ts, NULL);
@@ -556,12 +560,20 @@ struct committer *committer_start(const struct committer_setup *s)
 	struct committer *c = xcalloc(1, sizeof *c);
 
 	c->set = *s;
+	committer_tune(c, s->max_delay_usec, s->hold_usec, s->max_batch);
 	c->store = s->store;
 	c->batch = store_batch_new();
 	c->group_end = &c->group;
 	if (mailbox_init(&c->box) || thread_start(&c->thread, "committer", THREAD_ANY_CPU, run, c))
 		panic("cannot start the committer");
 	return c;
+}
+
+void committer_tune(struct committer *c, usec_t max_delay_usec, usec_t hold_usec, unsigned max_batch)
+{
+	atomic_store(&c->max_delay, max_delay_usec);
+	atomic_store(&c->hold, hold_usec);
+	atomic_store(&c->max_batch, max_batch);
 }
 
 static void post(struct committer *c, struct commit_op *own, bool soon)

@@ -35,6 +35,8 @@ struct committer_setup {
 };
 
 struct committer *committer_start(const struct committer_setup *s);
+/* New numbers of the setup; any thread. */
+void committer_tune(struct committer *c, usec_t max_delay_usec, usec_t hold_usec, unsigned max_batch);
 /* Writes everything that is pending, syncs, ends the thread. */
 void committer_stop(struct committer *c);
 

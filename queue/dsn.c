@@ -78,7 +78,7 @@ static int put_original(struct qloop *l, struct ta *ta, bool whole, struct buf *
 
 static bool fits_whole(struct qloop *l, struct ta *ta, bool only_7bit)
 {
-	if (l->q->opt.dsn_handling_flags & QMGR_DSN_F_HEADER_ONLY)
+	if (qmgr_live(l->q)->dsn_handling_flags & QMGR_DSN_F_HEADER_ONLY)
 		return false;
 	if (ta->env.ret == ENV_RET_HDRS || ta->dsn_count > 0 || only_7bit)
 		return false;
@@ -113,9 +113,9 @@ static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 			      .about = ta->id,
 			      .wall_now = clock_wall(),
 			      .wall_arrival = ta->env.wall_arrival,
-			      .wall_until = ta->env.wall_arrival + l->q->opt.queue_return_timeout,
+			      .wall_until = ta->env.wall_arrival + qmgr_live(l->q)->queue_return_timeout,
 			      .kind = kind,
-			      .mime = l->q->opt.dsn_handling_flags & QMGR_DSN_F_MIME_FORMAT,
+			      .mime = qmgr_live(l->q)->dsn_handling_flags & QMGR_DSN_F_MIME_FORMAT,
 			      .whole = kind == DSN_FAILED && fits_whole(l, ta, only_7bit),
 			      .rcpt = r,
 			      .count = count };
@@ -258,7 +258,7 @@ void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned co
 {
 	uint32_t *yes = xmalloc(2 * (size_t)count * sizeof *yes), *no = yes + count;
 	unsigned no_count, n = owed(ta, idx, count, DSN_FAILED, yes, no, &no_count);
-	unsigned max = l->q->opt.dsn_handling_max_errors_per_dsn;
+	unsigned max = qmgr_live(l->q)->dsn_handling_max_errors_per_dsn;
 
 	for (unsigned i = 0; i < n; i += max)
 		send_dsn(l, ta, ta, yes + i, n - i < max ? n - i : max, DSN_FAILED);

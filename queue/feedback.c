@@ -107,8 +107,8 @@ static void measure(struct timer *t)
 				      .iqdb_count = intake_open(),
 				      .iqdb_max = qm->opt.iqdb_max_cache_entries,
 				      .disk_free_bytes = disk_free,
-				      .disk_min_bytes = qm->opt.min_disk_space,
-				      .disk_ok_bytes = qm->opt.ok_disk_space };
+				      .disk_min_bytes = qmgr_live(qm)->min_disk_space,
+				      .disk_ok_bytes = qmgr_live(qm)->ok_disk_space };
 	enum feedback_level was = feedback_level(), now = feedback_judge(&n, was, &why);
 	if (now != was) {
 		log_event(LOG_LV_WARN, now ? LOG_SEV_WARN : LOG_SEV_INFO, "feedback", "level=%d, cause=%s", (int)now, why);

@@ -21,10 +21,18 @@ struct client {
 static struct cds_lfht *table;
 static struct icc_setup set;
 static atomic_uint count;
+static atomic_uint max_open, max_rate;
+
+void icc_tune(unsigned open, unsigned per_minute)
+{
+	atomic_store(&max_open, open);
+	atomic_store(&max_rate, per_minute);
+}
 
 void icc_init(const struct icc_setup *s)
 {
 	set = *s;
+	icc_tune(s->max_open, s->max_rate);
 	table = lfht_new(s->buckets / 4);
 }
 
@@ -106,9 +114,9 @@ enum icc_verdict icc_open(const struct addr *client, usec_t now)
 
 	if (!c)
 		return ICC_OK;
-	if (rate(c, now) >= set.max_rate)
+	if (rate(c, now) >= atomic_load_explicit(&max_rate, memory_order_relaxed))
 		v = ICC_TOO_FAST;
-	else if (atomic_load(&c->open) >= set.max_open)
+	else if (atomic_load(&c->open) >= atomic_load_explicit(&max_open, memory_order_relaxed))
 		v = ICC_TOO_MANY;
 	else
 		atomic_fetch_add(&c->open, 1);

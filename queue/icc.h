@@ -19,6 +19,8 @@ struct icc_setup {
 };
 
 void icc_init(const struct icc_setup *s);
+/* New limits; any thread. */
+void icc_tune(unsigned max_open, unsigned max_rate);
 
 enum icc_verdict { ICC_OK = 0, ICC_TOO_MANY, ICC_TOO_FAST };
 /* A client wants a session; ICC_OK counts it as open. */

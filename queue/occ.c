@@ -10,10 +10,22 @@ enum { DOWN_MAX_FACTOR = 8 };
 static struct cds_lfht *table;
 static struct occ_setup set;
 static atomic_uint count;
+static atomic_uint initial_limit, max_limit;
+static _Atomic usec_t down_usec;
+
+void occ_tune(unsigned initial, unsigned max, usec_t retry_min_usec)
+{
+	usec_t down = retry_min_usec / 2;
+
+	atomic_store(&initial_limit, initial);
+	atomic_store(&max_limit, max);
+	atomic_store(&down_usec, down < OCC_DOWN_USEC ? down : OCC_DOWN_USEC);
+}
 
 void occ_init(const struct occ_setup *s)
 {
 	set = *s;
+	occ_tune(s->initial, s->max, s->retry_min_usec);
 	table = lfht_new(1024);
 }
 
@@ -66,7 +78,7 @@ struct occ_host *occ_get(uint8_t mailer, const struct addr *a)
 	fresh->addr = *a;
 	fresh->mailer = mailer;
 	atomic_store(&fresh->refs, 1);
-	atomic_store(&fresh->limit, set.initial);
+	atomic_store(&fresh->limit, atomic_load(&initial_limit));
 	struct cds_lfht_node *in = lfht_add_unique(table, hash_of(mailer, a), match, &k, &fresh->node);
 	if (in == &fresh->node) {
 		atomic_fetch_add(&count, 1);
@@ -110,8 +122,8 @@ static void went_well(struct occ_host *h)
 		atomic_store(&h->failures, 0);
 	if (atomic_load(&h->down_until)) {
 		atomic_store(&h->down_until, 0);
-		atomic_store(&h->limit, set.initial);
-	} else if (limit < set.max) {
+		atomic_store(&h->limit, atomic_load(&initial_limit));
+	} else if (limit < atomic_load(&max_limit)) {
 		atomic_compare_exchange_strong(&h->limit, &limit, limit + 1);
 	}
 }
@@ -123,7 +135,7 @@ static void went_down(struct occ_host *h, usec_t now)
 	unsigned factor = failures < 3 ? 1u << failures : DOWN_MAX_FACTOR;
 
 	atomic_store(&h->limit, limit > 1 ? limit / 2 : 1);
-	atomic_store(&h->down_until, now + set.down_usec * factor);
+	atomic_store(&h->down_until, now + atomic_load(&down_usec) * factor);
 }
 
 void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t now)

@@ -36,10 +36,13 @@ struct occ_setup {
 	unsigned initial;
 	unsigned max;
 	usec_t keep_usec;               /* octo */
-	usec_t down_usec;               /* how long an address that failed is left alone, at first */
+	usec_t retry_min_usec;          /* an address that failed is left alone for half of it, at most OCC_DOWN_USEC */
 };
+enum { OCC_DOWN_USEC = 60 * USEC_PER_SEC };
 
 void occ_init(const struct occ_setup *s);
+/* New limits; any thread. */
+void occ_tune(unsigned initial, unsigned max, usec_t retry_min_usec);
 /* The entry, made when missing, with a reference; occ_put() gives it back. Any loop. */
 struct occ_host *occ_get(uint8_t mailer, const struct addr *a);
 void occ_put(struct occ_host *h);

@@ -162,7 +162,7 @@ static struct commit_rcpts *deferral(struct ta *ta, const uint32_t *idx, unsigne
 
 static void defer(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
 {
-	const struct qmgr_options *o = &l->q->opt;
+	const struct qmgr_options *o = qmgr_live(l->q);
 	struct commit_rcpts *op = deferral(ta, idx, count);
 	usec_t now = clock_wall();
 
@@ -200,7 +200,7 @@ void outcome_no_dsn(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigne
 /* Those that wait too long have failed; those that wait long get a warning. */
 static unsigned expire(struct outcome *o)
 {
-	const struct qmgr_options *opt = &o->l->q->opt;
+	const struct qmgr_options *opt = qmgr_live(o->l->q);
 	usec_t age = clock_wall() - o->ta->env.wall_arrival;
 	unsigned warn = 0;
 

@@ -9,6 +9,7 @@
 #include "queue/intake.h"
 #include "queue/keeper.h"
 #include "queue/listing.h"
+#include "queue/live.h"
 #include "queue/qmgr_stats.h"
 #include "queue/sched.h"
 
@@ -157,10 +158,7 @@ static enum ctl_step retry_run(struct ctl_request *rq)
 
 static enum ctl_step reload_run(struct ctl_request *rq)
 {
-	struct qmgr *q = rq->ctx;
-
-	if (q->reload)
-		q->reload(q, rq->out);
+	live_reload(rq->ctx, rq->out);
 	return CTL_DONE;
 }
 

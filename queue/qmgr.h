@@ -32,7 +32,8 @@ struct qloop {
 };
 
 struct qmgr {
-	struct qmgr_options opt;
+	struct qmgr_options opt;        /* as read at the start */
+	const struct qmgr_options *live;        /* by RCU: what a reload may have changed; see queue/live.h */
 	struct conf_global global;
 	struct conf_run run;
 	struct link_hello hello;
@@ -46,8 +47,13 @@ struct qmgr {
 	_Atomic uint64_t next_id;       /* counter of S ids */
 	_Atomic uint64_t reserved_id;   /* below this: reserved on disk */
 	atomic_bool stopping;
-	void (*reload)(struct qmgr *q, struct buf *report);     /* loop 0 */
 };
+
+/* The options that a reload changes: valid in the read section, so take no pointer along. */
+static inline const struct qmgr_options *qmgr_live(const struct qmgr *q)
+{
+	return RCU_READ(q->live);
+}
 
 /* Runs fn(arg) in that loop: now when it is the caller's, else by mail. */
 void qloop_call(struct qloop *from, struct qloop *to, void (*fn)(struct qloop *l, void *arg), void *arg);

@@ -14,6 +14,7 @@
 #include "queue/icc.h"
 #include "queue/intake.h"
 #include "queue/keeper.h"
+#include "queue/live.h"
 #include "queue/outcome.h"
 #include "queue/qadmin.h"
 #include "queue/qids.h"
@@ -190,36 +191,10 @@ static void terminate(void *ctx)
 	loop_stop(qm.loop[0].loop);
 }
 
-static void reload(struct qmgr *q, struct buf *report)
-{
-	struct conf_global g;
-	struct qmgr_options fresh;
-	struct conf *own = NULL;
-	int rc = conf_reload(&qmgr_options_component, &q->run, &q->opt, &fresh, &q->global, &g, &own);
-
-	if (rc) {
-		conf_print_report(own, stderr);
-		if (report)
-			buf_add_span(report, SPAN("configuration has errors, nothing changed; see the log\n"));
-		conf_free(own);
-		return;
-	}
-	/* Numbers only: the strings of RESTART options stay those of the first reading. */
-	log_set_level(fresh.common.log_level);
-	q->opt.retry_min_delay = fresh.retry_min_delay;
-	q->opt.retry_max_delay = fresh.retry_max_delay;
-	q->opt.queue_return_timeout = fresh.queue_return_timeout;
-	q->opt.queue_delay_timeout = fresh.queue_delay_timeout;
-	conf_free(own);
-	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr", "stat=reloaded");
-	if (report)
-		buf_add_span(report, SPAN("reloaded\n"));
-}
-
 static void reload_signal(void *ctx)
 {
 	(void)ctx;
-	reload(&qm, NULL);
+	live_reload(&qm, NULL);
 }
 
 static void listen_all(void)
@@ -240,9 +215,7 @@ static void tables(void)
 				 .initial = qm.opt.smtpc_initial_connections,
 				 .max = qm.opt.smtpc_max_connections,
 				 .keep_usec = 3600 * (usec_t)USEC_PER_SEC,
-				 .down_usec = qm.opt.retry_min_delay / 2 < 60 * (usec_t)USEC_PER_SEC ?
-						      qm.opt.retry_min_delay / 2 :
-						      60 * (usec_t)USEC_PER_SEC };
+				 .retry_min_usec = qm.opt.retry_min_delay };
 	struct icc_setup icc = { .max_entries = qm.opt.smtps_connection_control_cache_size,
 				 .buckets = qm.opt.connection_control_hash_table_size,
 				 .max_open = qm.opt.smtps_max_connections,
@@ -276,7 +249,7 @@ int main(int argc, char **argv)
 	thread_main_register();
 	qmgr_stats_define();
 	stats_thread();
-	qm.reload = reload;
+	live_start(&qm);
 	tables();
 	open_store();
 	make_loops();

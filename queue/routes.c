@@ -60,7 +60,7 @@ static void ask_send(struct ask *a)
 	if (link_put(a->l->smar, a->req, ask_route, &m))
 		return;
 	a->sent = true;
-	loop_timer_after(a->l->loop, &a->timer, a->l->q->opt.smar_timeout);
+	loop_timer_after(a->l->loop, &a->timer, qmgr_live(a->l->q)->smar_timeout);
 }
 
 static void ask_new(struct qloop *l, struct ta *ta, uint32_t idx)
@@ -77,7 +77,7 @@ static void ask_new(struct qloop *l, struct ta *ta, uint32_t idx)
 	if (a->next)
 		a->next->prev = &a->next;
 	*list = a;
-	loop_timer_after(l->loop, &a->timer, l->q->opt.wait_for_server);
+	loop_timer_after(l->loop, &a->timer, qmgr_live(l->q)->wait_for_server);
 	ask_send(a);
 }
 
@@ -125,7 +125,7 @@ static void down(struct link *k)
 
 	for (struct ask *a = asking[l->n].list; a; a = a->next) {
 		a->sent = false;
-		loop_timer_after(l->loop, &a->timer, l->q->opt.wait_for_server);
+		loop_timer_after(l->loop, &a->timer, qmgr_live(l->q)->wait_for_server);
 	}
 }
 

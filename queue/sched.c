@@ -176,14 +176,14 @@ static bool keeps(struct qloop *l, struct dest *d)
 		d->rate_count = 0;
 	}
 	d->rate_count++;
-	return (l->q->opt.flags & QMGR_F_REUSE_CONNECTION) || d->rate_busy || d->rate_count >= BUSY_RATE || dest_waits(d);
+	return (qmgr_live(l->q)->flags & QMGR_F_REUSE_CONNECTION) || d->rate_busy || d->rate_count >= BUSY_RATE || dest_waits(d);
 }
 
 static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
 {
 	struct sched *s = l->sched;
 	struct dest *d = g->dest;
-	const struct qmgr_options *o = &l->q->opt;
+	const struct qmgr_options *o = qmgr_live(l->q);
 	unsigned max = d->route.mailer == ROUTE_ESMTP ? o->smtpc_smtp_max_rcpts_per_transaction :
 							o->smtpc_lmtp_max_rcpts_per_transaction;
 	unsigned left = g->head->count - g->head->at, n = left < max ? left : max;
@@ -429,7 +429,7 @@ static void on_lost(struct qloop *l, int slot)
 
 	for (struct attempt *a = s->attempts; a; a = a->next)
 		a->confirmed = false;
-	loop_timer_after(l->loop, &s->timer, l->q->opt.wait_for_client);
+	loop_timer_after(l->loop, &s->timer, qmgr_live(l->q)->wait_for_client);
 }
 
 static void on_back(struct qloop *l, int slot)
@@ -458,10 +458,10 @@ static void timed_out(struct qloop *l, struct job *j, void *ctx)
 static void sweep_one(struct dest *d, void *ctx)
 {
 	struct qloop *l = ctx;
-	usec_t wall_next = clock_wall() + l->q->opt.retry_min_delay;
+	usec_t wall_next = clock_wall() + qmgr_live(l->q)->retry_min_delay;
 
 	atomic_fetch_sub_explicit(&l->sched->queued_count,
-				  dest_drain(d, loop_now(l->loop) - l->q->opt.scheduler_timeout, timed_out, &wall_next),
+				  dest_drain(d, loop_now(l->loop) - qmgr_live(l->q)->scheduler_timeout, timed_out, &wall_next),
 				  memory_order_relaxed);
 }
 

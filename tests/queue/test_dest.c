@@ -177,7 +177,7 @@ static void parts(void)
 
 int main(void)
 {
-	struct occ_setup s = { .max_entries = 100, .initial = 10, .max = 10, .keep_usec = 1, .down_usec = 1 };
+	struct occ_setup s = { .max_entries = 100, .initial = 10, .max = 10, .keep_usec = 1, .retry_min_usec = 2 };
 
 	thread_main_register();
 	aq_init(1000);

@@ -1,0 +1,68 @@
+#include "queue/live.h"
+
+#include "core/err.h"
+#include "core/log.h"
+#include "queue/icc.h"
+#include "queue/occ.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct generation {
+	struct rcu_head rcu;
+	struct qmgr_options opt;
+	struct conf_global global;
+	struct conf *own;               /* strings of opt */
+};
+
+/* The file is read again with the command line of the start; strings of the start stay for ever. */
+static struct generation *current;
+
+void live_start(struct qmgr *q)
+{
+	RCU_PUBLISH(q->live, &q->opt);
+}
+
+static void free_later(struct rcu_head *head)
+{
+	struct generation *g = caa_container_of(head, struct generation, rcu);
+
+	RCU_TSAN_ACQUIRE(head);
+	RCU_TSAN_GRACE();
+	conf_free(g->own);
+	free(g);
+}
+
+/* Those who keep numbers of their own. */
+static void tune(struct qmgr *q, const struct qmgr_options *o)
+{
+	log_set_level(o->common.log_level);
+	icc_tune(o->smtps_max_connections, o->smtps_max_connection_rate);
+	occ_tune(o->smtpc_initial_connections, o->smtpc_max_connections, o->retry_min_delay);
+	committer_tune(q->committer, o->ibdb_max_commit_delay, o->commit_hold, o->ibdb_max_open_tas);
+}
+
+int live_reload(struct qmgr *q, struct buf *report)
+{
+	struct generation *g = xcalloc(1, sizeof *g);
+	int rc = conf_reload(&qmgr_options_component, &q->run, qmgr_live(q), &g->opt, &q->global, &g->global, &g->own);
+
+	conf_print_report(g->own, stderr);
+	if (rc) {
+		if (report)
+			buf_add_span(report, SPAN("the configuration has errors, nothing changed; see the log\n"));
+		conf_free(g->own);
+		free(g);
+		return rc;
+	}
+	struct generation *old = current;
+	current = g;
+	RCU_PUBLISH(q->live, &g->opt);
+	tune(q, &g->opt);
+	if (old)
+		rcu_later(&old->rcu, free_later);
+	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr", "stat=reloaded");
+	if (report)
+		buf_add_span(report, SPAN("reloaded\n"));
+	return 0;
+}

@@ -1,0 +1,17 @@
+/*
+ * queue/live.h - the options of the running qmgr: a reload publishes a new set (RCU) and tunes what copied numbers.
+ *
+ * Thread: main (loop 0).
+ */
+#ifndef QUEUE_LIVE_H
+#define QUEUE_LIVE_H
+#include "core/buf.h"
+#include "queue/qmgr.h"
+
+/* Start: what conf_main() read is in force. */
+void live_start(struct qmgr *q);
+/* Reads the file again. 0, or -EINVAL: nothing changed, the errors are on stderr. report may be NULL: what is told
+ * to who asked. */
+int live_reload(struct qmgr *q, struct buf *report);
+
+#endif
