@@ -24,7 +24,8 @@ char *outbuf_reserve(struct outbuf *b, size_t n);
 /* Append bytes, a string, a decimal number, formatted text. */
 void outbuf_mem(struct outbuf *b, const void *p, size_t n);
 void outbuf_u64(struct outbuf *b, uint64_t v);
-void outbuf_fmt(struct outbuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void outbuf_fmt(struct outbuf *b, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3), nonnull(2)));
 
 static inline void outbuf_str(struct outbuf *b, const char *s)
 {
