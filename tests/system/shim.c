@@ -439,11 +439,14 @@ static int failed(int error)
 	return -1;
 }
 
+/* 0: there is nothing, or something like a socket. */
 static uint64_t inode_at(int dirfd, const char *path)
 {
 	struct stat st;
 
-	return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) ? 0 : st.st_ino;
+	if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	return S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) ? st.st_ino : 0;
 }
 
 /* ---- files: open, close, write */
@@ -713,10 +716,10 @@ static int do_rename(int from_dir, const char *from, int to_dir, const char *to,
 		return real.renameat2(from_dir, from, to_dir, to, flags);
 	if ((error = fault_path(CALL_RENAME, a)))
 		return failed(error);
-	uint64_t since = tick();
+	uint64_t inode = inode_at(from_dir, from), since = tick();
 	int rc = real.renameat2(from_dir, from, to_dir, to, flags);
-	if (rc == 0)
-		put_names(OP_RENAME, since, 0, a, b);
+	if (rc == 0 && inode)
+		put_names(OP_RENAME, since, inode, a, b);
 	return rc;
 }
 
@@ -745,10 +748,10 @@ static int do_unlink(int dirfd, const char *path, int flags)
 		return real.unlinkat(dirfd, path, flags);
 	if ((error = fault_path(CALL_UNLINK, full)))
 		return failed(error);
-	uint64_t since = tick();
+	uint64_t inode = inode_at(dirfd, path), since = tick();
 	int rc = real.unlinkat(dirfd, path, flags);
-	if (rc == 0)
-		put_names(OP_UNLINK, since, 0, full, NULL);
+	if (rc == 0 && inode)
+		put_names(OP_UNLINK, since, inode, full, NULL);
 	return rc;
 }
 

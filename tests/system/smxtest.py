@@ -122,6 +122,12 @@ def tmpdir(name):
     return d
 
 
+def drop(path):
+    """Removes a folder that is not needed any more, unless all are kept."""
+    if os.environ.get('SMX_TEST_KEEP') != '1':
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def own(path):
     if ROOT:
         os.chown(path, NOBODY, NOBODY)

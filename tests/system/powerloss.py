@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""No power cut loses acknowledged mail.
+
+The gateway runs under load with the shim, which writes down everything that qmgr and smtps (and mcp) do to
+files, when clients got their 250, and what reached the sink. Then, for random moments: a disk as it may be
+after a cut at that moment (diskimage.py), the gateway is started on it, and all mail whose 250 had been read
+by then has arrived: before the cut at the old sink, or after it at a new one; a bounce counts for recipients
+that the sink refused for good. No message twice but those in flight and those of the last moments, no
+content damaged. The same with one fdatasync taken out must fail.
+
+TAP; SMX_TEST_CUTS or SMX_TEST_SLOW=1 set the number of cuts (8, slow 500). Details in smxtest.py.
+"""
+import collections
+import os
+import re
+import shutil
+import time
+
+import diskimage
+import smxtest as t
+
+CUTS = int(os.environ.get('SMX_TEST_CUTS') or (500 if t.SLOW else 8))
+COMMIT_DELAY = 0.1              # IBDB.max_commit_delay
+DUPLICATE_AGE = 2.0             # seconds; what a result may need to the disk on a busy machine, and COMMIT_DELAY
+BACK = 15                       # seconds until the gateway must greet again
+ID = re.compile(rb'X-SMX-ID: (\S+)')
+TO = re.compile(rb'^X-Envelope-To: (\S+)\r$', re.M)
+
+QMGR = 'IBDB { size = 1MB; } smtpc { initial_connections = 20; max_connections = 40; }'
+# Some mail fails for a while, some for good, some waits: messages are in all states at each moment.
+SINK = ('--fail', 'dot:451 4.3.0 later:10%', '--fail', 'rcpt:550 5.1.1 nobody:1/3:bad', '--delay', 'dot:50ms:20%',
+        '--delay', 'rcpt:20ms:5%')
+
+
+def deliveries(content):
+    """(id, recipient) pairs that a dumped message settles, and whether it is a bounce."""
+    head = content.split(b'\r\n\r\n', 1)[0]
+    m = ID.search(head)
+    if m:
+        return [(m.group(1).decode(), r.decode().strip('<>')) for r in TO.findall(head)], False
+    body = content[len(head):]
+    ids = [i.decode() for i in ID.findall(body)]
+    return [(i, r.decode()) for i in ids[:1] for r in re.findall(rb'^<([^<>\s]+)>\r$', body, re.M)], True
+
+
+class History:
+    """A run of the gateway under the shim, and what can be asked of it afterwards."""
+
+    def __init__(self, messages, skip_sync='', restart=False):
+        self.folder = t.tmpdir('powerloss')
+        self.dumps = os.path.join(self.folder, 'sink.dump')
+        shim = self.shim = t.Shim(os.path.join(self.folder, 'shim'), log=True, slow_usec=1500, skip_sync=skip_sync)
+        spool = os.path.join(self.folder, 'spool')
+        os.mkdir(spool)
+        for d in list('0123456789ABCDEF') + ['defedb', 'ibdb', 'qmsmar', 'qmsmtpc', 'qmsmtps', 'smtps']:
+            os.mkdir(os.path.join(spool, d))
+            t.own(os.path.join(spool, d))
+        env = dict(shim.env(self.folder))
+        env.pop('SMX_SHIM_SKIP_SYNC', None)
+        sink = t.Sink(self.folder, *SINK, '--seed', str(t.SEED % 1000000), dump=True, env=env)
+        g = t.Gateway(self.folder, sink.port, shim=shim, qmgr=QMGR)
+        self.disk = diskimage.Disk(spool)
+        g.start()
+        sources = [t.Source(self.folder, g.port, *args, '--tolerant', name='source%d' % i, env=env) for i, args in enumerate((
+            ('-s', '12', '-m', str(messages), '-l', '900', '--run', 'small'),
+            ('-s', '4', '-m', str(messages // 5), '-l', '50000', '--run', 'medium'),
+            ('-s', '1', '-m', str(messages // 60 + 2), '-l', '300000', '--run', 'large'),
+            ('-s', '4', '-m', str(messages // 4), '-r', '4', '-l', '3000', '-t', 'bad@sink.test', '--run', 'several')))]
+        if restart:
+            sources[0].wait_acked(messages // 2)
+            t.equal(g.stop(), 0, 'clean stop in the middle')
+            g.start()
+        self.accepted = sum(s.wait(240)['accepted'] for s in sources)
+        # Long enough that segments, files and logs are finished and removed too.
+        t.until(lambda: len(g.queue()) < self.accepted / 8, 'most of it is delivered', 120, 0.05)
+        self.kept = len(g.queue())
+        t.equal(g.stop(), 0, 'clean stop')
+        self.sink = sink.stop()
+        self.records = diskimage.load(shim.history)
+        self.acked_files = [s.acked_file for s in sources]
+        self._read_events()
+
+    def _read_events(self):
+        """self.acks: (number, time, id, recipients); self.arrivals: (number, time, pairs)."""
+        self.acks, self.arrivals, self.times = [], [], []
+        role = {}
+        for r in self.records:
+            self.times.append((r.begin, r.nsec))
+            if r.op == diskimage.CREATE:
+                role[r.inode] = 'ack' if r.path in self.acked_files else 'arrival' if r.path.startswith(self.dumps) else ''
+            elif r.op == diskimage.WRITE and role.get(r.inode) == 'ack':
+                for line in r.data.decode().splitlines():
+                    words = line.split()
+                    self.acks.append((r.begin, r.nsec, words[0], words[1:]))
+            elif r.op == diskimage.WRITE and role.get(r.inode) == 'arrival':
+                self.arrivals.append((r.begin, r.nsec, deliveries(r.data)[0]))
+        self.disk.replay(self.records)
+        self.first_ack = self.acks[0][0]
+
+    def nsec_at(self, cut):
+        return max(n for b, n in self.times if b <= cut)
+
+    def cut_points(self, rng, count):
+        """Random moments, and moments at which the most hangs on order: just behind a 250, in a sync, behind the
+        change of a name."""
+        spool = [r for r in self.records if r.begin > self.first_ack]
+        syncs = [r.end for r in spool if r.op == diskimage.SYNC]
+        names = [r.end + 1 for r in spool if r.path and self.disk.has(r.path)]
+        for i in range(count):
+            kind = i % 4
+            if kind == 1:
+                yield rng.choice(self.acks)[0] + 1
+            elif kind == 2:
+                yield rng.choice(syncs)
+            elif kind == 3 and names:
+                yield rng.choice(names) + rng.randint(0, 3)
+            else:
+                yield rng.randint(self.first_ack, self.disk.end)
+
+
+class Cut:
+    """One power cut and what came of it; wrong: list of what should not be."""
+
+    def __init__(self, h, cut, rng, how='mixed', patience=t.LONG):
+        self.wrong, self.replayed, self.acked, self.new, self.duplicates, self.oldest = [], 0, 0, 0, 0, 0.0
+        self.folder = os.path.join(h.folder, 'cut')
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.mkdir(self.folder)
+        t.own(self.folder)
+        spool = os.path.join(self.folder, 'spool')
+        h.disk.image(spool, cut, rng, how)
+        for top, dirs, files in os.walk(spool):
+            for n in [''] + files:
+                t.own(os.path.join(top, n))
+        sink = t.Sink(self.folder, dump=True)
+        g = t.Gateway(self.folder, sink.port, qmgr=QMGR, spool=spool)
+        try:
+            g.start(BACK)
+            g.wait_empty(patience)
+        except t.Failed as e:
+            self.wrong.append('the gateway does not come back: %s' % e)
+        self.log = g.log('qmgr')
+        g.kill9()
+        t.Running.gateways.remove(g)
+        self._judge(h, cut, sink, h.nsec_at(cut))
+        if self.wrong and os.environ.get('SMX_TEST_KEEP') == '1':
+            os.rename(self.folder, '%s.%d' % (self.folder, cut))
+        elif self.wrong:
+            self.wrong += self.log.splitlines()[-15:]
+
+    def _judge(self, h, cut, sink, nsec):
+        arrived = [deliveries(c) for c in sink.dumped()]
+        new = [pairs for pairs, bounce in arrived]
+        self.sink = sink.stop()
+        old = {}
+        for number, when, pairs in h.arrivals:
+            if number < cut:
+                old.update((p, when) for p in pairs)
+        settled = set(old).union(*new)
+        ids = {i for i, r in settled}
+        acked = [(i, rcpts) for number, when, i, rcpts in h.acks if number < cut]
+        lost = [i for i, rcpts in acked if i not in ids or any((i, r) not in settled for r in rcpts)]
+        again = [p for pairs in new for p in pairs if p in old]
+        self.duplicates = len(again)
+        self.oldest = max(((nsec - old[p]) / 1e9 for p in again), default=0.0)
+        self.acked, self.new = len(acked), len(new)
+        if lost:
+            self.wrong.append('lost %d of %d acknowledged: %s' % (len(lost), len(acked), ' '.join(lost[:10])))
+        if self.oldest > DUPLICATE_AGE:
+            self.wrong.append('sent again what had arrived %.1f s before the cut (%d messages sent again)' % (
+                self.oldest, self.duplicates))
+        # A bounce of a recipient that is tried again all the same counts as sent again, not as twice.
+        twice = [p for p, n in collections.Counter((p, b) for pairs, b in arrived for p in pairs).items() if n > 1]
+        if twice:
+            self.wrong.append('sent twice after the cut: %s' % twice[:5])
+        if self.sink['corrupt']:
+            self.wrong.append('%d messages are damaged' % self.sink['corrupt'])
+        m = re.search(r'stat=started.*replayed=(\d+), damaged=(\d+)', self.log)
+        if m and int(m.group(2)):
+            self.wrong.append('qmgr found %s damaged records' % m.group(2))
+        self.replayed = int(m.group(1)) if m else 0
+
+
+def no_cut_loses_mail():
+    begin = time.monotonic()
+    h = History(2400 if CUTS > 50 else 1200, restart=True)
+    t.ok(h.accepted > 0 and h.acks, '%d messages were acknowledged, %d records of history' % (h.accepted, len(h.records)))
+    t.equal(h.sink['corrupt'], 0, 'nothing damaged without a cut')
+    scratch = os.path.join(h.folder, 'all')
+    t.equal(h.disk.differences(scratch), [], 'the history holds everything that is on the disk')
+    shutil.rmtree(scratch)
+    t.diag('recorded in %.1f s, %d left in the queue' % (time.monotonic() - begin, h.kept))
+    rng = t.rng('cuts')
+    total = collections.Counter()
+    oldest = 0.0
+    for i, cut in enumerate(h.cut_points(rng, CUTS)):
+        seed = rng.randrange(1 << 31)
+        c = Cut(h, cut, t.rng('cut', seed))
+        t.ok(not c.wrong, 'cut %d at %d: %d acknowledged, %d sent afterwards, %d of them again, %d from segments only' % (
+            i, cut, c.acked, c.new, c.duplicates, c.replayed), '\n'.join(c.wrong))
+        total.update(acked=c.acked, new=c.new, again=c.duplicates, replayed=c.replayed)
+        oldest = max(oldest, c.oldest)
+    t.diag('%d cuts in %.1f s: %d messages sent after a cut, %d of them again (the oldest had arrived %.2f s before its cut), '
+           '%d found in segments only' % (CUTS, time.monotonic() - begin, total['new'], total['again'], oldest, total['replayed']))
+    t.ok(total['replayed'] > 0, 'some were found in segments only')
+    t.ok(total['new'] > total['again'], 'some were sent only after the cut')
+    t.drop(h.folder)
+
+
+def control(name, skip_sync, how):
+    """The test must notice when one fdatasync is taken out."""
+    h = History(240, skip_sync=skip_sync)
+    rng = t.rng('control', name)
+    noticed = []
+    for i, cut in enumerate(h.cut_points(rng, 12)):
+        c = Cut(h, cut, t.rng('cut', name, i), how, 5)
+        noticed += c.wrong[:1]
+        if noticed:
+            break
+    t.ok(noticed, 'without the sync of %s it fails: %s' % (name, noticed[0] if noticed else 'no'))
+    t.drop(h.folder)
+
+
+def notices_missing_segment_sync():
+    control('segments', '/G:qmgr', 'mixed')
+
+
+def notices_missing_database_sync():
+    control('the database', '/ibdb/:qmgr /defedb/:qmgr', 'mixed')
+
+
+if __name__ == '__main__':
+    t.main(no_cut_loses_mail, notices_missing_segment_sync, notices_missing_database_sync)
