@@ -116,14 +116,17 @@ void source_sess_start(struct source_env *env, struct source_sess *s)
 {
 	usec_t due = source_total_due(env->total, s->number);
 
-	s->begin_usec = due ? due : env->now_usec;
+	if (!s->tried) {
+		s->begin_usec = due ? due : env->now_usec;
+		count(env, SOURCE_attempted);
+	}
+	s->tried = true;
 	s->code = 0;
 	s->rcpt_at = s->rcpt_ok = s->dot_ok = s->lmtp_at = 0;
 	s->open = s->ended = s->refused = false;
 	s->piped = env->opts->pipeline && s->offers_pipelining;
 	if (s->rcpt_state)
 		memset(s->rcpt_state, 0, env->opts->rcpts);
-	count(env, SOURCE_attempted);
 	source_text_mail(env->text, &env->out, s->number);
 	s->phase = SOURCE_MAIL;
 	if (!s->piped)
@@ -385,6 +388,7 @@ enum source_end source_sess_feed(struct source_env *env, struct source_sess *s, 
 void source_sess_assign(struct source_sess *s, uint32_t number)
 {
 	s->number = number;
+	s->tried = false;
 }
 
 void source_sess_connected(struct source_env *env, struct source_sess *s)
@@ -413,8 +417,11 @@ void source_sess_closed(struct source_env *env, struct source_sess *s)
 
 void source_sess_release(struct source_env *env, struct source_sess *s)
 {
-	if (s->number)
+	if (s->number) {
 		source_total_unclaim(env->total);
+		if (s->tried)
+			count(env, SOURCE_abandoned);
+	}
 	forget_message(s);
 }
 

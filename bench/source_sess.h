@@ -48,6 +48,7 @@ struct source_sess {
 	bool open;        /* MAIL was accepted and nothing has ended the transaction yet */
 	bool ended;       /* the message has its result, the dialogue goes on to its end */
 	bool send_tail;   /* for the worker: send text->tail too, then clear it */
+	bool tried;       /* MAIL was sent before, over a connection that broke */
 	bool refused;     /* the last message got 4yz; a tolerant worker waits before the next */
 	uint16_t code;    /* the worst refusal of this message, 0: none */
 	uint32_t number;  /* message, 0: none */
