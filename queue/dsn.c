@@ -25,8 +25,10 @@ struct pending {
 
 static void ended(struct pending *p)
 {
-	if (p->about)
+	if (p->about) {
 		outcome_ended(p->l, p->about, p->idx, p->count);
+		dsn_settle(p->l, p->about);
+	}
 	free(p);
 }
 
@@ -254,14 +256,91 @@ static unsigned owed(const struct ta *ta, const uint32_t *idx, unsigned count, e
 	return n;
 }
 
+/* Failed recipients of one transaction that wait to be named together, R 3.8 5. */
+struct bounce {
+	struct bounce *next;
+	struct qloop *l;
+	struct ta *ta;
+	struct timer timer;
+	unsigned count, cap;
+	uint32_t *idx;
+};
+
+static struct bounce **bounce_at(struct qloop *l, const struct ta *ta)
+{
+	struct bounce **at = &l->bounces;
+
+	while (*at && (*at)->ta != ta)
+		at = &(*at)->next;
+	return at;
+}
+
+/* The first n of them in one DSN. */
+static void bounce_send(struct bounce *b, unsigned n)
+{
+	uint32_t *idx = xmalloc(n * sizeof *idx);
+	struct qloop *l = b->l;
+	struct ta *ta = b->ta;
+
+	memcpy(idx, b->idx, n * sizeof *idx);
+	b->count -= n;
+	memmove(b->idx, b->idx + n, b->count * sizeof *b->idx);
+	if (!b->count) {
+		*bounce_at(l, ta) = b->next;
+		loop_timer_stop(l->loop, &b->timer);
+		free(b->idx);
+		free(b);
+	}
+	send_dsn(l, ta, ta, idx, n, DSN_FAILED);
+	free(idx);
+}
+
+static void bounce_timer(struct timer *t)
+{
+	struct bounce *b = caa_container_of(t, struct bounce, timer);
+
+	bounce_send(b, b->count);
+}
+
+static void bounce_add(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	struct bounce **at = bounce_at(l, ta), *b = *at;
+
+	if (!b) {
+		b = *at = xcalloc(1, sizeof *b);
+		b->l = l;
+		b->ta = ta;
+		b->timer.fn = bounce_timer;
+		loop_timer_after(l->loop, &b->timer, qmgr_live(l->q)->dsn_handling_merge_delay_max);
+	}
+	if (b->count + count > b->cap) {
+		b->cap = b->count + count;
+		b->idx = xrealloc(b->idx, b->cap * sizeof *b->idx);
+	}
+	memcpy(b->idx + b->count, idx, count * sizeof *idx);
+	b->count += count;
+}
+
+void dsn_settle(struct qloop *l, struct ta *ta)
+{
+	unsigned max = qmgr_live(l->q)->dsn_handling_max_errors_per_dsn;
+	struct bounce *b;
+
+	/* ta is looked at only when it is found: its recipients that wait here keep it alive. */
+	while ((b = *bounce_at(l, ta))) {
+		if (b->count < max && atomic_load(&ta->active) > b->count)
+			return;
+		bounce_send(b, b->count < max ? b->count : max);
+	}
+}
+
 void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
 {
 	uint32_t *yes = xmalloc(2 * (size_t)count * sizeof *yes), *no = yes + count;
 	unsigned no_count, n = owed(ta, idx, count, DSN_FAILED, yes, no, &no_count);
-	unsigned max = qmgr_live(l->q)->dsn_handling_max_errors_per_dsn;
 
-	for (unsigned i = 0; i < n; i += max)
-		send_dsn(l, ta, ta, yes + i, n - i < max ? n - i : max, DSN_FAILED);
+	if (n)
+		bounce_add(l, ta, yes, n);
 	if (no_count) {
 		log_event(LOG_LV_MAIL, LOG_SEV_NONE, "dsn", "stat=no DSN is due, recipients=%u", no_count);
 		outcome_ended(l, ta, no, no_count);

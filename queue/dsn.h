@@ -9,8 +9,11 @@
 #define QUEUE_DSN_H
 #include "queue/qmgr.h"
 
-/* Takes over recipients that failed (RCPT_FAILED, active). */
+/* Takes over recipients that failed (RCPT_FAILED, active): they are named together in one DSN as long as others of
+ * the transaction are being tried, at most merge_delay_max, at most max_errors_per_DSN. */
 void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
+/* After each outcome: sends what waits for nothing any more. ta may be gone. */
+void dsn_settle(struct qloop *l, struct ta *ta);
 /* What a notice says of its recipients, the Action of RFC 3464 2.3.3. */
 enum dsn_kind { DSN_FAILED = 0, DSN_DELAYED, DSN_RELAYED, DSN_DELIVERED };
 

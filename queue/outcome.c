@@ -274,6 +274,7 @@ void outcome_end(struct outcome *o)
 			dsn_notice(l, ta, idx, n, (enum dsn_kind)o->notify);
 		outcome_ended(l, ta, idx, n);
 	}
+	dsn_settle(l, ta);
 	if (idx != few)
 		free(idx);
 	if (o->r != o->few)

@@ -18,6 +18,7 @@ enum { QMGR_LOOPS_MAX = 64 };
 struct qmgr;
 struct sched;
 struct smtps_link;
+struct bounce;
 
 struct qloop {
 	unsigned n;
@@ -28,6 +29,7 @@ struct qloop {
 	struct link *smar;
 	struct link_requests *asks;     /* routes asked of smar */
 	struct smtps_link *intakes;     /* links of smtps workers in this loop */
+	struct bounce *bounces;         /* failed recipients that wait for their DSN */
 	struct pool jobs, attempts;
 };
 
