@@ -2,9 +2,9 @@
  * proto/smtpc_content.h - sends the content of one message and the final dot.
  *
  * Owner:  the loop of the session.
- * Memory: none of its own: small content is read into a block lent by the caller and read again
- * when the stream takes only a part; large content goes by sendfile(2). RFC:    5321 4.1.1.4 (final
- * dot), 3030 2 (BDAT: no dot).
+ * Memory: none of its own: small content is read into a block lent by the caller, and read again
+ *         when the stream takes only a part; large content goes by sendfile(2).
+ * RFC:    5321 4.1.1.4 (final dot), 3030 2 (BDAT: no dot).
  */
 #ifndef PROTO_SMTPC_CONTENT_H
 #define PROTO_SMTPC_CONTENT_H

@@ -1,12 +1,11 @@
 /*
- * proto/smtpc_engine.h - deliveries of one event loop: takes attempts, runs sessions, says the
- * results.
+ * proto/smtpc_engine.h - deliveries of one event loop: takes attempts, runs sessions, says results.
  *
  * Owner:  one loop; call only from its thread. No lock.
  * Memory: sessions come from a pool, attempts have an arena each. Buffers that are needed only
- * while an event is handled (in, out, block) are shared by all sessions, so a session that waits
- * holds none. Limits: session_max connections; an attempt beyond it is answered at once with
- * "later".
+ *         while an event is handled (in, out, block) are shared by all sessions, so a session that
+ *         waits holds none.
+ * Limits: session_max connections; an attempt beyond it is answered at once with "later".
  */
 #ifndef PROTO_SMTPC_ENGINE_H
 #define PROTO_SMTPC_ENGINE_H

@@ -1,10 +1,9 @@
 /*
- * proto/smtpc_io.h - the stream of one outgoing session in its loop: commands out, replies in,
- * content.
+ * proto/smtpc_io.h - the stream of one outgoing session in its loop.
  *
  * Owner:  the loop of the session. Nothing here blocks.
  * Memory: nothing while the stream took everything; the rest of a group of commands waits in a
- * buffer of the session (content does not wait: it is read again from its file).
+ *         buffer of the session (content does not wait: it is read again from its file).
  */
 #ifndef PROTO_SMTPC_IO_H
 #define PROTO_SMTPC_IO_H

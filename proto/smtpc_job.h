@@ -1,6 +1,5 @@
 /*
- * proto/smtpc_job.h - one attempt: a message, some of its recipients, one host, and what became of
- * each.
+ * proto/smtpc_job.h - one attempt: a message, some recipients, one host, what became of each.
  *
  * Owner:     the loop that got it; the session that works on it points to it.
  * Memory:    an arena with copies of everything; the content record stays open to the end.

@@ -1,6 +1,5 @@
 /*
- * proto/smtpc_limits.h - what smtpc bounds and waits for; the numbers that are not options, in one
- * table.
+ * proto/smtpc_limits.h - what smtpc bounds and waits for: the numbers that are not options.
  *
  * RFC: 5321 4.5.3.2 (time limits), 2920 3.1 (how much may be in flight).
  */

@@ -1,12 +1,11 @@
 /*
- * proto/smtpc_mail.h - one mail transaction in a session that is ready: MAIL, RCPT, DATA or BDAT,
- * content, replies.
+ * proto/smtpc_mail.h - one mail transaction in a session that is ready: MAIL, RCPT, DATA or BDAT.
  *
  * Owner: the loop of the session. Functions return the next phase of the session.
  * Rules: with PIPELINING all commands go out in groups of at most SMTPC_COMMANDS_BYTES and the next
- * group waits for all replies; without it each command waits. A session whose transaction was not
- * ended by the reply to a final dot is `dirty`. RFC:   5321 3.3, 3.8, 4.2.1, 4.5.3.1.10 (552 to
- * RCPT), 4.5.3.2; 2920 3.1; 3030; 2033 4.2.
+ *        group waits for all replies; without it each command waits. A session whose transaction
+ *        was not ended by the reply to a final dot is `dirty`.
+ * RFC:   5321 3.3, 3.8, 4.2.1, 4.5.3.1.10 (552 to RCPT); 2920 3.1; 3030; 2033 4.2.
  */
 #ifndef PROTO_SMTPC_MAIL_H
 #define PROTO_SMTPC_MAIL_H

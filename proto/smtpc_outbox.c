@@ -90,7 +90,7 @@ int smtpc_outbox_keep(struct smtpc_outbox *o, struct span body)
 	return 0;
 }
 
-unsigned smtpc_outbox_replay(struct smtpc_outbox *o, usec_t now,
+unsigned smtpc_outbox_replay(struct smtpc_outbox *o, usec_t since, usec_t now,
 			     int (*send)(void *ctx, struct span body), void *ctx)
 {
 	unsigned count = 0;
@@ -98,10 +98,11 @@ unsigned smtpc_outbox_replay(struct smtpc_outbox *o, usec_t now,
 	for (unsigned i = 0; i < SMTPC_RECENT_RESULTS; i++) {
 		struct slot *s = &o->ring[(o->next + i) % SMTPC_RECENT_RESULTS];
 
-		if (!buf_len(&s->body) || s->at + SMTPC_RESEND_USEC < now)
+		if (!buf_len(&s->body) || s->at < since)
 			continue;
 		if (send(ctx, buf_span(&s->body)))
 			return count;
+		s->at = now;
 		count++;
 		SMTPC_COUNT(results_resent, 1);
 	}

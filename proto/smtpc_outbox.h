@@ -1,12 +1,12 @@
 /*
- * proto/smtpc_outbox.h - results for qmgr that it may not have: unsent ones, and those sent just
- * before now.
+ * proto/smtpc_outbox.h - results that qmgr may not have: unsent ones, and those sent just now.
  *
- * Owner:  one loop. Memory: a ring of buffers that are used again, and a list while qmgr is away.
+ * Owner:  one loop.
+ * Memory: a ring of buffers that are used again, and a list while qmgr is away.
  * Why:    qmgr acknowledges nothing; what was written just before a link broke may be lost, so it
- * is said again. qmgr ignores results of attempts that it does not know. Limits:
- * SMTPC_RECENT_RESULTS sent ones of the last SMTPC_RESEND_USEC, SMTPC_UNSENT_RESULTS unsent ones;
- * beyond, the oldest is dropped: then qmgr tries again, and somebody gets a message twice.
+ *         is said again. qmgr ignores results of attempts that it does not know.
+ * Limits: SMTPC_RECENT_RESULTS sent ones, SMTPC_UNSENT_RESULTS unsent ones; beyond, the oldest is
+ *         dropped: then qmgr tries again, and somebody gets a message twice.
  */
 #ifndef PROTO_SMTPC_OUTBOX_H
 #define PROTO_SMTPC_OUTBOX_H
@@ -24,9 +24,9 @@ void smtpc_outbox_free(struct smtpc_outbox *o);
 struct buf *smtpc_outbox_recent(struct smtpc_outbox *o, usec_t now);
 /* A result that cannot be sent now. 0 or -ENOMEM. */
 int smtpc_outbox_keep(struct smtpc_outbox *o, struct span body);
-/* The link is new: send(ctx, body) for what must be said again and what was kept, oldest first. A
- * non-zero value ends it; what is left is kept. Returns how many were sent. */
-unsigned smtpc_outbox_replay(struct smtpc_outbox *o, usec_t now,
+/* The link is new: send(ctx, body) for what was sent at `since` or later and for what was kept,
+ * oldest first. A non-zero value ends it; what is left is kept. Returns how many were sent. */
+unsigned smtpc_outbox_replay(struct smtpc_outbox *o, usec_t since, usec_t now,
 			     int (*send)(void *ctx, struct span body), void *ctx);
 
 #endif

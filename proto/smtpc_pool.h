@@ -1,10 +1,10 @@
 /*
  * proto/smtpc_pool.h - sessions that are kept for the next message to the same host.
  *
- * Owner:     one engine. Memory: the sessions are linked, nothing is allocated.
+ * Owner:     one engine.
+ * Memory:    the sessions are linked, nothing is allocated.
  * Invariant: a session in the pool waits for nothing from its peer; if its transaction is not
- * closed yet
- *            (`dirty`), RSET goes in front of the next MAIL.
+ *            closed yet (`dirty`), RSET goes in front of the next MAIL.
  * Limits:    the engine closes the oldest beyond SMTPC_IDLE_SESSIONS.
  */
 #ifndef PROTO_SMTPC_POOL_H

@@ -6,7 +6,8 @@
  * Invariant: `phase` is changed only by smtpc_session.c; a handler of a reply returns the next one.
  *            A job is bound to a session until its result is said; the session outlives it.
  * Limits:    every phase has a time limit (proto/smtpc_limits.h or io_timeout), which begins with
- * the step, not with each byte of a reply. RFC:       5321 3.1, 3.2, 3.8, 4.1.1.1, 4.5.3.2; 2033.
+ *            the step, not with each byte of a reply.
+ * RFC:       5321 3.1, 3.2, 3.8, 4.1.1.1, 4.5.3.2; 2033.
  */
 #ifndef PROTO_SMTPC_SESSION_H
 #define PROTO_SMTPC_SESSION_H

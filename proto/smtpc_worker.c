@@ -27,7 +27,7 @@ struct smtpc_worker {
 	usec_t wait_for_server_usec;
 	unsigned load_percent; /* as qmgr knows it */
 	struct timer load_timer, stop_timer, away_timer;
-	usec_t stop_at, quit_at;
+	usec_t stop_at, quit_at, down_at;
 	struct loop_mail stop_mail;
 };
 
@@ -131,7 +131,8 @@ static void link_up(struct link *k, const struct link_hello *peer)
 	loop_timer_stop(w->loop, &w->away_timer);
 	for (const struct smtpc_job *j = w->engine.jobs; j; j = j->next, count++)
 		send_attempt(w, j);
-	count += smtpc_outbox_replay(w->outbox, loop_now(w->loop), resend, w);
+	count += smtpc_outbox_replay(w->outbox, w->down_at - SMTPC_RESEND_USEC, loop_now(w->loop),
+				     resend, w);
 	link_put(k, 0, state_end, &((struct msg_state_end){ count }));
 	send_load(w, loop_busy_percent(w->loop));
 	log_event(LOG_LV_INFO, LOG_SEV_NONE, "smtpc_link",
@@ -145,6 +146,7 @@ static void link_down(struct link *k)
 
 	log_event(LOG_LV_WARN, LOG_SEV_WARN, "smtpc_link", "worker=%u, status=lost, attempts=%u",
 		  w->setup.worker, w->engine.job_count);
+	w->down_at = loop_now(w->loop);
 	loop_timer_after(w->loop, &w->away_timer, w->wait_for_server_usec);
 }
 
