@@ -146,7 +146,8 @@ static void complain(const struct report *r)
 	struct span t = buf_span(&r->text);
 	unsigned all = r->error_count + r->warning_count;
 
-	fwrite(t.p, 1, t.n, stderr);
+	if (t.n)
+		fwrite(t.p, 1, t.n, stderr);
 	if (all > REPORT_LINES_MAX)
 		fprintf(stderr, "%u more\n", all - REPORT_LINES_MAX);
 }

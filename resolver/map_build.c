@@ -138,7 +138,8 @@ int map_build_text(struct map_build *b, const char *name, struct span text, stru
 	map_text_free(&t);
 	if (rc)
 		return rc;
-	qsort(b->rows, b->count, sizeof *b->rows, row_cmp);
+	if (b->count)
+		qsort(b->rows, b->count, sizeof *b->rows, row_cmp);
 	find_duplicates(b, name, r);
 	return r->error_count == before ? 0 : -EINVAL;
 }

@@ -125,6 +125,8 @@ void mapset_free(struct mapset *own)
 
 static void free_later(struct rcu_head *head)
 {
+	RCU_TSAN_ACQUIRE(head);
+	RCU_TSAN_GRACE();
 	mapset_free((struct mapset *)((char *)head - offsetof(struct mapset, rcu)));
 }
 
@@ -135,9 +137,9 @@ struct mapset *mapset_current_rcu(void)
 
 void mapset_publish(struct mapset *own)
 {
-	struct mapset *old = current;
+	RCU_TSAN_RELEASE(&current);
+	struct mapset *old = rcu_xchg_pointer(&current, own);
 
-	RCU_PUBLISH(current, own);
 	if (old)
 		rcu_later(&old->rcu, free_later);
 }

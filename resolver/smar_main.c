@@ -83,7 +83,8 @@ static void load_maps(void)
 	struct mapset *set = mapset_load(&smar.options, NULL, &r);
 
 	if (!set) {
-		fwrite(r.text.p, 1, buf_len(&r.text), stderr);
+		if (buf_len(&r.text))
+			fwrite(r.text.p, 1, buf_len(&r.text), stderr);
 		fatal(EX_CONFIG, "the maps have errors: %u", r.error_count);
 	}
 	report_log(&r, "start");

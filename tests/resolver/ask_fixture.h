@@ -23,6 +23,8 @@ static inline void ask_fixture_maps(const char *mt, const char *access)
 	struct mapset *s = mapset_load(&o, NULL, &r);
 	if (!s)
 		ok(false, "maps: %s", fixture_report(&r));
+	/* The last question used the old one. */
+	rcu_quiescent();
 	mapset_publish(s);
 	report_free(&r);
 	free((char *)o.mailertable_file);
@@ -71,6 +73,7 @@ static inline const char *ask_fixture(ask_step *const *steps, const char *client
 /* After the last question. */
 static inline void ask_fixture_end(void)
 {
+	rcu_quiescent();
 	mapset_publish(NULL);
 	rcu_barrier();
 }

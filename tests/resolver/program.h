@@ -7,7 +7,9 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PROGRAM_UID = 65534 };
@@ -44,14 +46,21 @@ static inline pid_t program_start(const char *name, char *const *argv, const cha
 	return pid;
 }
 
-/* Its exit status, or -1 when a signal ended it. */
+/* Its exit status, or -1 when a signal ended it; after a minute we do. */
 static inline int program_wait(pid_t pid)
 {
+	struct timespec pause = { 0, 5000000 };
 	int st = 0;
+	pid_t got;
 
-	if (waitpid(pid, &st, 0) != pid || !WIFEXITED(st))
-		return -1;
-	return WEXITSTATUS(st);
+	for (unsigned i = 0; !(got = waitpid(pid, &st, WNOHANG)) && i < 12000; i++)
+		nanosleep(&pause, NULL);
+	if (!got) {
+		diag("pid %d does not end", (int)pid);
+		kill(pid, SIGKILL);
+		got = waitpid(pid, &st, 0);
+	}
+	return got == pid && WIFEXITED(st) ? WEXITSTATUS(st) : -1;
 }
 
 /* The content of a file, until the next call. */

@@ -137,6 +137,7 @@ static void test_publish(void)
 	for (int i = 0; i < 3; i++)
 		mapset_publish(mapset_load(&options, NULL, &r));
 	ok(mapset_current_rcu(), "the last one is current");
+	rcu_quiescent();
 	mapset_publish(NULL);
 	ok(!mapset_current_rcu(), "none at the end");
 	rcu_barrier();

@@ -82,6 +82,7 @@ int main(void)
 
 	reload_request(rl);
 	reload_stop(rl);
+	rcu_quiescent();
 	mapset_publish(NULL);
 	rcu_barrier();
 	loop_free(loop);

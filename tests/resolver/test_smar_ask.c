@@ -167,6 +167,7 @@ int main(void)
 	link_server_free(ls);
 	smar_ask_free(server);
 	loop_free(loop);
+	rcu_quiescent();
 	mapset_publish(NULL);
 	rcu_barrier();
 	report_free(&r);
