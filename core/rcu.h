@@ -8,7 +8,8 @@
  */
 #ifndef CORE_RCU_H
 #define CORE_RCU_H
-#ifndef _LGPL_SOURCE
+/* Inline read sections; not under TSan, which must not look into liburcu's own words. */
+#if !defined(_LGPL_SOURCE) && !defined(__SANITIZE_THREAD__)
 #define _LGPL_SOURCE
 #endif
 #include <stdbool.h>
@@ -19,8 +20,8 @@
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
 extern char rcu_tsan_period;
-#define RCU_TSAN_ACQUIRE(p) __tsan_acquire(p)
-#define RCU_TSAN_RELEASE(p) __tsan_release(p)
+#define RCU_TSAN_ACQUIRE(p) __tsan_acquire((void *)(p))
+#define RCU_TSAN_RELEASE(p) __tsan_release((void *)(p))
 #define RCU_TSAN_QUIET()    __tsan_release(&rcu_tsan_period)
 #define RCU_TSAN_GRACE()    __tsan_acquire(&rcu_tsan_period)
 #else
