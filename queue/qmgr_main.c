@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 static struct qmgr qm;
 static struct process_signals signals;
