@@ -35,7 +35,7 @@ struct qloop {
 
 struct qmgr {
 	struct qmgr_options opt;        /* as read at the start */
-	const struct qmgr_options *live;        /* by RCU: what a reload may have changed; see queue/live.h */
+	struct qmgr_options *live;      /* by RCU: what a reload may have changed; see queue/live.h */
 	struct conf_global global;
 	struct conf_run run;
 	struct link_hello hello;
