@@ -28,7 +28,7 @@ enum { ENV_NO_ROUTE = UINT32_MAX };
 struct env_rcpt {
 	struct span addr;               /* local@domain, without <>, as the client wrote it */
 	struct span orcpt;              /* RFC 3461 4.2, "type;xtext", empty: none */
-	uint32_t idx;                   /* number in the transaction, never changes */
+	uint32_t idx;                   /* number in the transaction from 0, never changes; a part keeps its numbers */
 	uint32_t route;                 /* index in routes, or ENV_NO_ROUTE */
 	uint8_t notify;                 /* enum env_notify, 0: not given */
 };

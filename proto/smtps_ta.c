@@ -63,9 +63,20 @@ static uint32_t route_number(struct smtps_ta *ta, struct span bytes)
 	return n;
 }
 
+static bool is_repeated(const struct smtps_ta *ta, const struct smtps_rcpt *r)
+{
+	for (const struct smtps_rcpt *o = ta->rcpt; o; o = o->next)
+		if (o->hash == r->hash && span_eq(o->addr, r->addr) && span_eq(o->orcpt, r->orcpt) &&
+		    o->notify == r->notify && !o->discard)
+			return true;
+	return false;
+}
+
 void smtps_ta_add_rcpt(struct smtps_ta *ta, struct smtps_rcpt *r, struct span route)
 {
 	r->next = NULL;
+	r->hash = span_hash(r->addr);
+	r->discard |= is_repeated(ta, r);
 	r->idx = ta->rcpt_count;
 	r->route = route.n ? route_number(ta, route) : ENV_NO_ROUTE;
 	*ta->rcpt_end = r;
@@ -97,11 +108,13 @@ int smtps_ta_envelope(const struct smtps_ta *ta, const struct addr *client, stru
 	for (const struct smtps_route *r = ta->route; r; r = r->next)
 		e.route[i++] = r->bytes;
 	for (const struct smtps_rcpt *r = ta->rcpt; r; r = r->next)
-		if (!r->discard)
-			e.rcpt[e.rcpt_count++] = (struct env_rcpt){ .addr = r->addr,
-								    .orcpt = r->orcpt,
-								    .idx = r->idx,
-								    .route = r->route,
-								    .notify = r->notify };
+		if (!r->discard) {
+			e.rcpt[e.rcpt_count] = (struct env_rcpt){ .addr = r->addr,
+								  .orcpt = r->orcpt,
+								  .idx = e.rcpt_count,
+								  .route = r->route,
+								  .notify = r->notify };
+			e.rcpt_count++;
+		}
 	return envelope_encode(&e, out);
 }

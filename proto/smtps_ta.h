@@ -19,6 +19,7 @@ struct smtps_rcpt {
 	struct span addr, orcpt;
 	uint32_t idx;
 	uint32_t route; /* index, or ENV_NO_ROUTE */
+	uint64_t hash;  /* of addr, to find the same one again */
 	uint8_t notify;
 	bool discard;
 	bool postmaster; /* came without a domain: accepted always */
@@ -64,7 +65,9 @@ void smtps_ta_free(struct smtps_ta *ta);
 /* The session's transaction ends: it is freed, or left to its commit. */
 void smtps_ta_leave(struct smtps_session *s);
 
-/* An accepted recipient, in the arena of ta; route: encoded, in the arena too, empty: none. */
+/* An accepted recipient, in the arena of ta; route: encoded, in the arena too, empty: none. One that is there
+ * already, word for word and with the same parameters, gets no second copy of the message: it is kept for the count
+ * of RCPT commands only. */
 void smtps_ta_add_rcpt(struct smtps_ta *ta, struct smtps_rcpt *r, struct span route);
 
 /* The envelope as it is sent and stored. 0, -ENOMEM, -EMSGSIZE. */

@@ -38,6 +38,11 @@ struct ta *aq_ta_new(struct span envelope, const struct cdb_ref *ref, int *error
 	if (*error)
 		goto fail;
 	ta->id = ta->env.ta;
+	/* A whole transaction: recipient i has number i, results name it so. */
+	*error = -EBADMSG;
+	for (uint32_t i = 0; i < ta->env.rcpt_count; i++)
+		if (ta->env.rcpt[i].idx != i)
+			goto fail;
 	ta->rcpt = arena_alloc(a, (ta->env.rcpt_count + 1) * sizeof *ta->rcpt);
 	*error = -ENOMEM;
 	if (!ta->rcpt)
