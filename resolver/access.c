@@ -169,7 +169,7 @@ void access_put_ref(struct access *a)
 
 static int first_match(const struct access *a, struct lookup *l, struct access_value *out)
 {
-	struct span key, value;
+	struct span key, value = { NULL, 0 };
 	int rc = -ENOENT;
 
 	while (rc == -ENOENT && lookup_next(l, &key))

@@ -57,7 +57,8 @@ static bool is_hostname(struct span s)
 	return true;
 }
 
-bool mailertable_key_ok(struct span key)
+/* A host name, also behind a dot, or a dot alone. */
+static bool key_ok(struct span key)
 {
 	if (span_eq(key, SPAN(".")))
 		return true;
@@ -202,7 +203,7 @@ static void add(struct mailertable *t, const char *name, const struct map_entry 
 	char low[MAP_TEXT_KEY_MAX];
 	struct route route;
 
-	if (!mailertable_key_ok(e->key)) {
+	if (!key_ok(e->key)) {
 		report_error(r, name, e->line, "expected a domain, .domain or a dot, found \"%s\"",
 			     report_token(e->key, token));
 		return;
@@ -309,7 +310,7 @@ static int check_entry(void *ctx, struct span key, struct span value)
 	struct route route;
 
 	report_token(key, token);
-	if (!mailertable_key_ok(key))
+	if (!key_ok(key))
 		report_error(c->report, map_file(c->map), 0,
 			     "expected a domain, .domain or a dot, found \"%s\"", token);
 	else if (mailertable_parse_value(value, &route, why))

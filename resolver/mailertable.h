@@ -32,10 +32,12 @@ struct mailertable *mailertable_from_file(const char *path, struct report *r);
  */
 struct mailertable *mailertable_from_map(struct map *m, struct report *r);
 
+/* Another reference; any thread that has one. */
 struct mailertable *mailertable_get_ref(struct mailertable *t);
-/* t may be NULL. */
+/* Any thread; frees it with the last reference. t may be NULL. */
 void mailertable_put_ref(struct mailertable *t);
 
+/* Entries of a text; 0 for a map. */
 size_t mailertable_count(const struct mailertable *t);
 
 /* The entry for a domain in the order sub.dom.tld, .dom.tld, .tld, `.`; without regard to case. 0
@@ -46,7 +48,5 @@ int mailertable_find(const struct mailertable *t, struct span domain, struct mai
 /* One value. 0, or -EINVAL and the reason: "expected ..., found ...". */
 int mailertable_parse_value(struct span value, struct route *out,
 			    char why[static MAILERTABLE_WHY_MAX]);
-/* One key: a host name, also behind a dot, or a dot alone. */
-bool mailertable_key_ok(struct span key);
 
 #endif

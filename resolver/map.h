@@ -35,10 +35,12 @@ struct map *map_new_sequence(const char *name, struct map *const *maps, unsigned
 /* The accounts of the system: the key is a name, the value "uid:gid". */
 struct map *map_new_passwd(const char *name);
 
+/* Another reference; any thread that has one. */
 struct map *map_get_ref(struct map *m);
 /* Any thread; closes after the last reference. m may be NULL. */
 void map_put_ref(struct map *m);
 
+/* The name it was declared under. */
 const char *map_name(const struct map *m);
 /* The file of a hash map, else its name: for messages. */
 const char *map_file(const struct map *m);

@@ -53,11 +53,6 @@ void map_build_free(struct map_build *b)
 	free(b);
 }
 
-size_t map_build_count(const struct map_build *b)
-{
-	return b->count;
-}
-
 static int add(struct map_build *b, const struct map_entry *e)
 {
 	if (b->count == b->cap) {

@@ -21,8 +21,6 @@ void map_build_free(struct map_build *b);
  * with its line. 0; -EINVAL: r has the errors; -ENOMEM. Once for each builder. */
 int map_build_text(struct map_build *b, const char *name, struct span text, struct report *r);
 
-size_t map_build_count(const struct map_build *b);
-
 /* Replaces path by a map of what was taken in. A file that is replaced passes on its mode, and as
  * root its owner. 0, or -errno and a line in r; then path is untouched. */
 int map_build_write(struct map_build *b, const char *path, struct report *r);

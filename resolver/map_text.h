@@ -27,12 +27,14 @@ struct map_entry {
 	unsigned line; /* where the entry begins */
 };
 
+/* The parser in front of the first entry; text must live as long as it. */
 void map_text_init(struct map_text *t, struct span text);
 
 /* The next entry: 1, 0 at the end, -ENOMEM, or -EINVAL: the entry at e->line is bad, *why says how;
  * go on calling to see the rest. Any thread, no I/O. */
 int map_text_next(struct map_text *t, struct map_entry *e, const char **why);
 
+/* Gives back what joined entries needed. */
 void map_text_free(struct map_text *t);
 
 /* The key as text maps store it: without one trailing colon. */

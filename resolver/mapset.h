@@ -28,6 +28,7 @@ struct mapset *mapset_load(const struct smar_options *o, const struct mapset *ol
 /* For one that was never published. May be NULL. */
 void mapset_free(struct mapset *own);
 
+/* The one that was published last, or NULL. */
 struct mapset *mapset_current_rcu(void);
 /* Makes own the current snapshot; NULL: none, at the end. One thread at a time. */
 void mapset_publish(struct mapset *own);

@@ -63,10 +63,11 @@ static void read_maps(struct reload *r, struct result *res)
 	if (res->report.error_count)
 		stats_add(SMAR_STAT_reload_errors, 1);
 	report_log(&res->report, "reload");
-	log_event(LOG_LV_INFO, res->report.error_count ? LOG_SEV_ERR : LOG_SEV_INFO, "reload",
-		  "stat=%s, errors=%u, warnings=%u",
-		  res->report.error_count ? "old maps stay where new ones are wrong" : "ok",
-		  res->report.error_count, res->report.warning_count);
+	bool bad = res->report.error_count > 0;
+	log_event(bad ? LOG_LV_ERROR : LOG_LV_INFO, bad ? LOG_SEV_ERR : LOG_SEV_INFO, "reload",
+		  "stat=%s, errors=%u, warnings=%u, mailertable=%zu",
+		  bad ? "old maps stay where new ones are wrong" : "ok", res->report.error_count,
+		  res->report.warning_count, mailertable_count(set->mailertable));
 }
 
 static void post(struct reload *r, struct result *res)

@@ -30,6 +30,7 @@ const char *report_token(struct span foreign, char dst[static REPORT_TOKEN_MAX])
 /* Writes every line to the log as one event: errors with sev=ERR, warnings with sev=WARN. */
 void report_log(const struct report *r, const char *func);
 
+/* Gives the memory of the lines back. */
 void report_free(struct report *r);
 
 #endif
