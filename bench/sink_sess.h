@@ -29,6 +29,18 @@ struct sink_env {
 	_Atomic uint64_t *dump_number; /* all workers */
 };
 
+enum sink_phase {
+	SINK_CONNECT = 0,
+	SINK_GREET, /* greeted, no EHLO yet */
+	SINK_READY,
+	SINK_MAIL,
+	SINK_RCPT,
+	SINK_CHUNKS, /* between two BDAT */
+	SINK_DATA,
+	SINK_BDAT,
+	SINK_DOT /* the content is whole, replies are due */
+};
+
 /* All zero is a session whose connection has just come. */
 struct sink_sess {
 	uint8_t phase;
