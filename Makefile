@@ -42,7 +42,7 @@ folder_src = $(filter-out $(MAINS),$(wildcard $(1)/*.c))
 ARCHIVES := $(foreach f,$(FOLDERS),$(if $(call folder_src,$(f)),$(LIB)/lib$(f).a))
 
 LIBS_core := -lurcu-qsbr -lurcu-cds -lurcu-common
-LIBS_queue := -lrocksdb
+LIBS_queue := -lrocksdb -llmdb
 LIBS_resolver := -lgetdns -llmdb
 
 .PHONY: all deps install demo check bench lint fuzz help clean tests

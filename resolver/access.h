@@ -10,7 +10,7 @@
 #ifndef RESOLVER_ACCESS_H
 #define RESOLVER_ACCESS_H
 #include "resolver/address.h"
-#include "resolver/map.h"
+#include "core/map.h"
 
 #include "core/msg.h"
 

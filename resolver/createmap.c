@@ -4,7 +4,7 @@
  * As root it becomes the owner of the folder of the map before it writes.
  * Exit codes: sysexits.h; -t: 1 when the key is not there.
  */
-#include "resolver/map.h"
+#include "core/map.h"
 #include "resolver/map_build.h"
 #include "resolver/map_text.h"
 

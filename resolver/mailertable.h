@@ -10,7 +10,7 @@
  */
 #ifndef RESOLVER_MAILERTABLE_H
 #define RESOLVER_MAILERTABLE_H
-#include "resolver/map.h"
+#include "core/map.h"
 
 #include "core/route.h"
 

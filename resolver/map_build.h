@@ -8,7 +8,7 @@
  */
 #ifndef RESOLVER_MAP_BUILD_H
 #define RESOLVER_MAP_BUILD_H
-#include "resolver/report.h"
+#include "core/report.h"
 
 struct map_build;
 

@@ -8,7 +8,7 @@
  */
 #ifndef RESOLVER_MAP_HELPER_H
 #define RESOLVER_MAP_HELPER_H
-#include "resolver/map.h"
+#include "core/map.h"
 
 #include "core/loop.h"
 

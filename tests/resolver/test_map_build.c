@@ -1,6 +1,6 @@
 #include "resolver/map_build.h"
 
-#include "resolver/map.h"
+#include "core/map.h"
 #include "tests/resolver/map_fixture.h"
 
 #include <dirent.h>

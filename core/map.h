@@ -1,5 +1,5 @@
 /*
- * resolver/map.h - read-only maps: `hash` (LMDB files of createmap), `sequence` and `passwd`.
+ * core/map.h - read-only maps: `hash` (LMDB files of createmap), `sequence` and `passwd`.
  *
  * Owner:  opened by one thread, then looked up by any number, each with a slot of its own.
  * Memory: reference counted; what map_get() hands out lives as long as the map. A file is copied
@@ -8,9 +8,9 @@
  *         since nobody ever writes.
  * Limits: keys over MAP_KEY_MAX bytes never match.
  */
-#ifndef RESOLVER_MAP_H
-#define RESOLVER_MAP_H
-#include "resolver/report.h"
+#ifndef CORE_MAP_H
+#define CORE_MAP_H
+#include "core/report.h"
 
 enum { MAP_KEY_MAX = 511 };
 

@@ -1,4 +1,4 @@
-#include "resolver/map.h"
+#include "core/map.h"
 
 #include "core/err.h"
 

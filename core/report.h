@@ -1,12 +1,12 @@
 /*
- * resolver/report.h - what is wrong with a map, as lines "FILE:LINE: text".
+ * core/report.h - what is wrong with a map, as lines "FILE:LINE: text".
  *
  * Owner:  one thread at a time. For stderr, the log and smar.ctl.
  * Memory: a growing buffer; report_free() gives it back. Start with a zeroed struct.
  * Limits: REPORT_LINES_MAX lines are kept, all are counted.
  */
-#ifndef RESOLVER_REPORT_H
-#define RESOLVER_REPORT_H
+#ifndef CORE_REPORT_H
+#define CORE_REPORT_H
 #include "core/buf.h"
 
 enum { REPORT_LINES_MAX = 20, REPORT_TOKEN_MAX = 80 };

@@ -1,4 +1,4 @@
-#include "resolver/report.h"
+#include "core/report.h"
 
 #include "tests/resolver/map_fixture.h"
 
