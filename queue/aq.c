@@ -58,8 +58,10 @@ fail:
 
 void aq_ta_free(struct ta *ta)
 {
-	for (uint32_t i = 0; i < ta->env.rcpt_count; i++)
+	for (uint32_t i = 0; i < ta->env.rcpt_count; i++) {
 		free(ta->rcpt[i].reply);
+		free(ta->rcpt[i].route);
+	}
 	free(ta->c.rcpt);
 	arena_free(ta->arena);
 }
@@ -155,4 +157,72 @@ struct span aq_rcpt_last(struct rcpt *r)
 	struct rcpt_reply *p = RCU_READ(r->reply);
 
 	return p ? span_of(p->text, p->n) : span_of("", 0);
+}
+
+static void free_route(struct rcu_head *head)
+{
+	RCU_TSAN_ACQUIRE(head);
+	RCU_TSAN_GRACE();
+	free(caa_container_of(head, struct rcpt_route, rcu));
+}
+
+static void put_route(struct rcpt *r, struct rcpt_route *fresh)
+{
+	struct rcpt_route *old = r->route;
+
+	RCU_PUBLISH(r->route, fresh);
+	if (old)
+		rcu_later(&old->rcu, free_route);
+}
+
+void aq_rcpt_set_route(struct ta *ta, uint32_t idx, struct span route, bool forced)
+{
+	struct rcpt *r = &ta->rcpt[idx];
+	uint32_t of_env = ta->env.rcpt[idx].route;
+	struct rcpt_route *fresh;
+
+	if (r->route && r->route->forced == forced && span_eq(span_of(r->route->bytes, r->route->n), route))
+		return;
+	if (!forced && of_env != ENV_NO_ROUTE && span_eq(ta->env.route[of_env], route)) {
+		aq_rcpt_drop_route(r);
+		return;
+	}
+	fresh = xmalloc(sizeof *fresh + route.n);
+	fresh->n = (uint16_t)route.n;
+	fresh->forced = forced;
+	memcpy(fresh->bytes, route.p, route.n);
+	put_route(r, fresh);
+}
+
+void aq_rcpt_drop_route(struct rcpt *r)
+{
+	if (r->route)
+		put_route(r, NULL);
+}
+
+struct span aq_rcpt_route(const struct ta *ta, uint32_t idx, bool *forced)
+{
+	struct rcpt_route *p = RCU_READ(ta->rcpt[idx].route);
+	uint32_t of_env = ta->env.rcpt[idx].route;
+
+	if (forced)
+		*forced = p && p->forced;
+	if (p)
+		return span_of(p->bytes, p->n);
+	return of_env == ENV_NO_ROUTE ? span_of("", 0) : ta->env.route[of_env];
+}
+
+void aq_rcpt_restore(struct ta *ta, uint32_t idx, const struct store_deferred *d)
+{
+	struct rcpt *r = &ta->rcpt[idx];
+
+	r->attempts = d->attempts;
+	r->warned = d->warned;
+	r->wall_last = d->wall_last;
+	atomic_store(&r->wall_next, d->held ? 0 : d->wall_next);
+	if (d->reply.n)
+		aq_rcpt_reply(r, d->reply, d->stage);
+	if (d->route.n)
+		aq_rcpt_set_route(ta, idx, d->route, d->forced);
+	atomic_store(&r->state, d->held ? RCPT_HELD : RCPT_DEFERRED);
 }

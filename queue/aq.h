@@ -22,7 +22,18 @@ enum rcpt_state {
 	RCPT_DEFERRED,                  /* in DEFEDB only */
 	RCPT_FAILED,                    /* for good; its DSN is on the way */
 	RCPT_DONE,
+	RCPT_HELD,                      /* in DEFEDB only, until the operator releases it */
 };
+
+/* Where a recipient goes when that is not what its envelope says; readers see it inside a read section. */
+struct rcpt_route {
+	struct rcu_head rcu;
+	uint16_t n;
+	bool forced;                    /* by the operator: smar is not asked */
+	char bytes[];                   /* encoded */
+};
+
+struct order;
 
 /* Text of a reply; readers see it inside a read section. */
 struct rcpt_reply {
@@ -37,7 +48,10 @@ struct rcpt {
 	uint8_t warned;
 	uint32_t attempts;
 	usec_t wall_last;               /* of the last attempt, 0: none */
+	_Atomic usec_t wall_next;       /* of the next attempt, when it is deferred */
 	struct rcpt_reply *reply;       /* last reply, by RCU_PUBLISH; NULL: none */
+	struct rcpt_route *route;       /* by RCU_PUBLISH; NULL: that of the envelope */
+	struct order *_Atomic order;    /* what the operator wants, queue/orders.h */
 };
 
 enum commit_kind {
@@ -56,6 +70,7 @@ struct commit_op {
 /* What only the committer knows of a recipient; the array is made when it is needed. */
 struct committed_rcpt {
 	usec_t wall_due;                /* its record in DEFEDB and its row in the index; 0: none */
+	bool held;                      /* its record in DEFEDB, no row in the index */
 	bool done;
 	bool marked;                    /* "finished" is in the database */
 };
@@ -128,5 +143,13 @@ void aq_give(unsigned n);
 void aq_rcpt_reply(struct rcpt *r, struct span reply, uint8_t stage);
 /* The last reply, empty: none. Valid in the read section. */
 struct span aq_rcpt_last(struct rcpt *r);
+/* Another route than its envelope's; its loop only. The same one again changes nothing. */
+void aq_rcpt_set_route(struct ta *ta, uint32_t idx, struct span route, bool forced);
+/* As its record in DEFEDB says; before others can see ta. */
+void aq_rcpt_restore(struct ta *ta, uint32_t idx, const struct store_deferred *d);
+/* Back to the envelope's; its loop only. */
+void aq_rcpt_drop_route(struct rcpt *r);
+/* Where it goes as far as we know, encoded; empty: nobody knows. Valid in the read section. forced may be NULL. */
+struct span aq_rcpt_route(const struct ta *ta, uint32_t idx, bool *forced);
 
 #endif

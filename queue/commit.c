@@ -3,6 +3,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "core/thread.h"
+#include "queue/census.h"
 #include "queue/qmgr_stats.h"
 
 #include <errno.h>
@@ -177,8 +178,10 @@ static void commit_group(struct committer *c)
 	rcu_online();
 	for (struct ta *ta = group; ta; ta = ta->c.group_next) {
 		ta->error = settle(c, ta);
-		if (!ta->error)
+		if (!ta->error) {
 			pend(c, ta);
+			census_came(ta->env.wall_arrival);
+		}
 	}
 	if (atomic_load(&c->max_delay) == 0 && c->flush_at)
 		flush(c);
@@ -214,14 +217,17 @@ static void touch(struct committer *c, struct ta *ta)
 /* Its record in DEFEDB and the row of the index. */
 static void forget_deferred(struct committer *c, struct ta *ta, uint32_t idx, struct committed_rcpt *r)
 {
-	if (!r->wall_due)
+	if (!r->wall_due && !r->held)
 		return;
 	struct store_key due = store_key_due(r->wall_due, ta->id, idx);
 	struct store_key key = store_key_rcpt(ta->id, idx);
 
-	store_delete(c->store, c->batch, STORE_DUE, store_key_span(&due));
+	if (r->wall_due)
+		store_delete(c->store, c->batch, STORE_DUE, store_key_span(&due));
 	store_delete(c->store, c->batch, STORE_DEFEDB, store_key_span(&key));
+	census_deferred(r->wall_due ? -1 : 0, r->held ? -1 : 0);
 	r->wall_due = 0;
+	r->held = false;
 }
 
 static void put_deferred(struct committer *c, struct ta *ta, const struct commit_rcpt *in)
@@ -230,17 +236,21 @@ static void put_deferred(struct committer *c, struct ta *ta, const struct commit
 	char value[STORE_DEFERRED_MAX];
 	struct store_key key = store_key_rcpt(ta->id, in->idx);
 	struct store_key due = store_key_due(in->deferred.wall_next, ta->id, in->idx);
+	bool held = in->deferred.held;
 
-	if (r->wall_due && r->wall_due != in->deferred.wall_next) {
+	if (r->wall_due && (held || r->wall_due != in->deferred.wall_next)) {
 		struct store_key old = store_key_due(r->wall_due, ta->id, in->idx);
 
 		store_delete(c->store, c->batch, STORE_DUE, store_key_span(&old));
 	}
 	size_t n = store_deferred_encode(&in->deferred, value);
 	store_put(c->store, c->batch, STORE_DEFEDB, store_key_span(&key), span_of(value, n));
-	store_put(c->store, c->batch, STORE_DUE, store_key_span(&due), span_of("", 0));
-	r->wall_due = in->deferred.wall_next;
-	if (!c->wall_deferred || r->wall_due < c->wall_deferred)
+	if (!held)
+		store_put(c->store, c->batch, STORE_DUE, store_key_span(&due), span_of("", 0));
+	census_deferred(!held - (r->wall_due != 0), held - r->held);
+	r->wall_due = held ? 0 : in->deferred.wall_next;
+	r->held = held;
+	if (!held && (!c->wall_deferred || r->wall_due < c->wall_deferred))
 		c->wall_deferred = r->wall_due;
 }
 
@@ -296,6 +306,7 @@ static void leave_with_batch(struct committer *c, struct ta *ta)
 static void do_finish(struct committer *c, struct ta *ta)
 {
 	news(c);
+	census_left(ta->env.wall_arrival);
 	if (ta->c.pending)
 		unpend(ta);
 	else if (ta->c.in_db)

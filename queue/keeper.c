@@ -55,14 +55,9 @@ static int load_rcpts(struct store *s, struct ta *ta)
 			break;
 		if (!is_rcpt || idx >= ta->env.rcpt_count || store_deferred_decode(store_iter_value(it), &d))
 			continue;
-		struct rcpt *r = &ta->rcpt[idx];
-		ta->c.rcpt[idx].wall_due = d.wall_next;
-		r->attempts = d.attempts;
-		r->warned = d.warned;
-		r->wall_last = d.wall_last;
-		if (d.reply.n)
-			aq_rcpt_reply(r, d.reply, d.stage);
-		atomic_store(&r->state, RCPT_DEFERRED);
+		ta->c.rcpt[idx].wall_due = d.held ? 0 : d.wall_next;
+		ta->c.rcpt[idx].held = d.held;
+		aq_rcpt_restore(ta, idx, &d);
 	}
 	return store_iter_end(it);
 }

@@ -3,6 +3,7 @@
 #include "core/cdb_read.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "queue/census.h"
 #include "queue/keeper.h"
 
 #include <errno.h>
@@ -93,6 +94,14 @@ static void load_one(struct work *w, uint64_t id, const struct cdb_ref *ref)
 	keep(w->out, ta);
 }
 
+static void count_deferred(struct span value)
+{
+	struct store_deferred d;
+
+	if (!store_deferred_decode(value, &d))
+		census_deferred(!d.held, d.held);
+}
+
 /* True when every recipient of the value's envelope has a record in defedb: nothing needs to be loaded. */
 static bool all_deferred(struct span value, uint64_t id, struct store_iter *defedb)
 {
@@ -106,6 +115,7 @@ static bool all_deferred(struct span value, uint64_t id, struct store_iter *defe
 	struct store_key from = store_key_ta(id);
 
 	if (a && !store_ta_decode(value, &ref, &blob) && !envelope_decode(blob, a, &e)) {
+		census_came(e.wall_arrival);
 		while (store_iter_valid(defedb) && store_key_parse(store_iter_key(defedb), &other, &idx, &is_rcpt) &&
 		       other < id)
 			store_iter_next(defedb);
@@ -115,6 +125,7 @@ static bool all_deferred(struct span value, uint64_t id, struct store_iter *defe
 		while (store_iter_valid(defedb) && store_key_parse(store_iter_key(defedb), &other, &idx, &is_rcpt) &&
 		       other == id) {
 			found++;
+			count_deferred(store_iter_value(defedb));
 			store_iter_next(defedb);
 		}
 		all = found == e.rcpt_count;
@@ -200,6 +211,7 @@ static int replay_record(void *ctx, const struct cdb_ref *ref, const struct cdb_
 		return 0;
 	}
 	use_content(w, ref);
+	census_came(ta->env.wall_arrival);
 	/* Into the database before anything is done with it: it is accounted for from now on. */
 	struct store_key key = store_key_ta(ta->id);
 	char *value = xmalloc(STORE_TA_HEAD + ta->blob.n);

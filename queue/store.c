@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1 };
+enum { FORMAT = 1, DEFERRED_FORMAT = 2 };
+enum { DEFERRED_HELD = 1u << 0, DEFERRED_FORCED = 1u << 1 };
 
 static const char *const family_name[STORE_FAMILIES] = { "default", "ibdb", "defedb", "due" };
 
@@ -431,6 +432,14 @@ struct store_key store_key_file(uint64_t ta)
 	return k;
 }
 
+struct store_key store_key_suspension(uint64_t number)
+{
+	struct store_key k = { .b = "\x01p", .n = 2 };
+
+	key_u64(&k, number);
+	return k;
+}
+
 static uint64_t read_u64(const char *p)
 {
 	uint64_t v;
@@ -499,27 +508,33 @@ size_t store_deferred_encode(const struct store_deferred *d, char *dst)
 {
 	struct wire_w w = wire_writer(dst, STORE_DEFERRED_MAX);
 
-	wire_put_u8(&w, FORMAT);
+	wire_put_u8(&w, DEFERRED_FORMAT);
+	wire_put_u8(&w, (uint8_t)((d->held ? DEFERRED_HELD : 0) | (d->forced ? DEFERRED_FORCED : 0)));
 	wire_put_u64(&w, (uint64_t)d->wall_next);
 	wire_put_u64(&w, (uint64_t)d->wall_last);
 	wire_put_u32(&w, d->attempts);
 	wire_put_u8(&w, d->warned);
 	wire_put_u8(&w, d->stage);
 	wire_put_str(&w, span_head(d->reply, 1000));
+	wire_put_str(&w, span_head(d->route, ROUTE_BYTES_MAX));
 	return w.n;
 }
 
 int store_deferred_decode(struct span value, struct store_deferred *out)
 {
 	struct wire_r r = wire_reader(value);
+	uint8_t format = wire_get_u8(&r), flags = format == DEFERRED_FORMAT ? wire_get_u8(&r) : 0;
 
-	if (wire_get_u8(&r) != FORMAT)
+	if (format != DEFERRED_FORMAT && format != 1)
 		return -EUCLEAN;
+	out->held = flags & DEFERRED_HELD;
+	out->forced = flags & DEFERRED_FORCED;
 	out->wall_next = (usec_t)wire_get_u64(&r);
 	out->wall_last = (usec_t)wire_get_u64(&r);
 	out->attempts = wire_get_u32(&r);
 	out->warned = wire_get_u8(&r);
 	out->stage = wire_get_u8(&r);
 	out->reply = wire_get_str(&r);
+	out->route = format == DEFERRED_FORMAT ? wire_get_str(&r) : span_of("", 0);
 	return wire_done(&r) ? 0 : -EUCLEAN;
 }

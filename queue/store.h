@@ -1,10 +1,10 @@
 /*
  * queue/store.h - the database of both queues: one RocksDB with a column family per kind of record.
  *
- *   meta     format, id reservation, ranges of segments that are accounted for, files that are finished
+ *   meta     format, id reservation, ranges of segments that are accounted for, files that are finished, suspensions
  *   ibdb     transaction -> where its content is and its envelope; transaction + recipient -> finished
- *   defedb   transaction + recipient -> when to try again, what happened so far
- *   due      time + transaction + recipient -> nothing: the index of defedb by time
+ *   defedb   transaction + recipient -> when to try again or that it is held, what happened so far
+ *   due      time + transaction + recipient -> nothing: the index of defedb by time; held ones are not in it
  *
  * Threads: the committer alone writes; others read (iterators and gets are safe in any thread).
  * Keys:    numbers big-endian, so that they sort.
@@ -15,6 +15,7 @@
 #define QUEUE_STORE_H
 #include "core/cdb.h"
 #include "core/clock.h"
+#include "core/route.h"
 #include "core/span.h"
 
 enum store_family { STORE_META = 0, STORE_IBDB, STORE_DEFEDB, STORE_DUE, STORE_FAMILIES };
@@ -84,6 +85,7 @@ struct store_key store_key_due(usec_t wall, uint64_t ta, uint32_t idx);
 struct store_key store_key_word(const char *word);              /* meta: "format", "ids" */
 struct store_key store_key_segment(uint64_t seg);               /* meta: 's' + seg */
 struct store_key store_key_file(uint64_t ta);                   /* meta: 'f' + ta: own file is finished */
+struct store_key store_key_suspension(uint64_t number);         /* meta: 'p' + number */
 /* What kind of ibdb or defedb key: true and the parts; *is_rcpt: with a recipient. */
 bool store_key_parse(struct span key, uint64_t *ta, uint32_t *idx, bool *is_rcpt);
 bool store_key_due_parse(struct span key, usec_t *wall, uint64_t *ta, uint32_t *idx);
@@ -100,9 +102,12 @@ struct store_deferred {
 	uint32_t attempts;
 	uint8_t warned;                 /* a delay warning was sent */
 	uint8_t stage;                  /* enum msg_stage */
+	bool held;                      /* by the operator: not in `due`, wall_next says nothing */
+	bool forced;                    /* route is the operator's: smar is not asked */
 	struct span reply;              /* last reply */
+	struct span route;              /* encoded; empty: that of the envelope */
 };
-enum { STORE_DEFERRED_MAX = 1100 };
+enum { STORE_DEFERRED_MAX = 1100 + ROUTE_BYTES_MAX };
 size_t store_deferred_encode(const struct store_deferred *d, char *dst);
 int store_deferred_decode(struct span value, struct store_deferred *out);
 

@@ -51,6 +51,12 @@ static void records(void)
 
 	is_int(store_deferred_decode(span_of(buf, n), &out), 0, "deferred record");
 	ok(out.wall_next == 1 && out.attempts == 3 && out.warned == 1 && span_eq(out.reply, d.reply), "comes back");
+	ok(!out.held && !out.forced && !out.route.n, "neither held nor sent elsewhere");
+	d.held = d.forced = true;
+	d.route = SPAN("route");
+	n = store_deferred_encode(&d, buf);
+	ok(!store_deferred_decode(span_of(buf, n), &out) && out.held && out.forced && span_eq(out.route, d.route),
+	   "held, with another route");
 	for (size_t i = 0; i < n; i++)
 		if (store_deferred_decode(span_of(buf, i), &out) == 0)
 			ok(false, "cut at %zu", i);
