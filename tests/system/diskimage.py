@@ -135,6 +135,8 @@ class Disk:
                 self._name(r)
             else:
                 f = inodes.get(r.inode)
+                if r.op == SYNC and r.mode:
+                    continue                    # it failed
                 if f is not None:
                     (f.syncs if r.op == SYNC else f.ops).append(r)
                 elif r.inode not in inodes:

@@ -11,7 +11,7 @@
  *   SMX_SHIM_COUNT=DIR    At exit DIR/NAME.PID gets the lines "syncs N", "writes N", "bytes N".
  *   SMX_SHIM_SLOW_SYNC_USEC=N  A sync takes at least so long (struct shared can change it).
  *   SMX_SHIM_FAIL="RULE RULE..."  with RULE = CALL:ERRNO:WHEN[:PART[:NAME]].
- *       CALL: sync, write, open, rename, unlink, fallocate, truncate.
+ *       CALL: sync, write, open, rename, unlink, fallocate, truncate, or statvfs: no room is free.
  *       WHEN: N the Nth call, N+ from the Nth on, sK while switch K of struct shared is not 0.
  *       PART: in the path. NAME: of the program.
  *   SMX_SHIM_SKIP_SYNC="PART[:NAME] ..."  Such syncs succeed without being done.
@@ -36,6 +36,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,15 +50,16 @@ enum call {
 	CALL_RENAME,
 	CALL_UNLINK,
 	CALL_FALLOCATE,
-	CALL_TRUNCATE
+	CALL_TRUNCATE,
+	CALL_STATVFS
 };
-static const char *const call_name[] = { "sync",   "write",     "open",    "rename",
-					 "unlink", "fallocate", "truncate" };
+static const char *const call_name[] = { "sync",   "write",     "open",     "rename",
+					 "unlink", "fallocate", "truncate", "statvfs" };
 
 enum op {
 	OP_CREATE = 1, /* path, inode */
 	OP_WRITE,      /* inode, off, data */
-	OP_SYNC,       /* inode of a file or folder */
+	OP_SYNC,       /* inode of a file or folder; mode: the error, 0 when it succeeded */
 	OP_RENAME,     /* path, path2 */
 	OP_UNLINK,     /* path; also of a folder */
 	OP_MKDIR,      /* path, inode */
@@ -117,7 +119,7 @@ static bool active;
 /* clang-format off */
 #define REALS(R) \
 	R(openat) R(close) R(write) R(pwrite) R(writev) R(pwritev) R(pwritev2) R(renameat2) \
-	R(unlinkat) R(mkdirat) R(ftruncate) R(fallocate) R(fsync) R(fdatasync)
+	R(unlinkat) R(mkdirat) R(ftruncate) R(fallocate) R(statvfs) R(fsync) R(fdatasync)
 /* clang-format on */
 static struct {
 #define R(name) __typeof(name) *name;
@@ -651,6 +653,17 @@ int posix_fallocate(int fd, off_t off, off_t len)
 	return rc;
 }
 
+int statvfs(const char *path, struct statvfs *st)
+{
+	char full[PATH_MAX];
+
+	find_real();
+	int rc = real.statvfs(path, st);
+	if (rc == 0 && active && absolute(AT_FDCWD, path, full) && fault_path(CALL_STATVFS, full))
+		st->f_bavail = st->f_bfree = 0;
+	return rc;
+}
+
 /* ---- syncs */
 
 static void be_slow(const struct timespec *since)
@@ -677,19 +690,16 @@ static int do_sync(int fd, int (*fn)(int))
 	if (w->skip)
 		return 0;
 	clock_gettime(CLOCK_MONOTONIC, &since);
+	struct record r = { .op = OP_SYNC, .begin = tick(), .inode = w->inode };
 	int error = fault(CALL_SYNC, w->rules);
-	if (error)
-		return failed(error);
-	uint64_t inode = w->inode, from = tick();
-	int rc = fn(fd);
-	error = errno;
+	if (!error && fn(fd))
+		error = errno;
 	be_slow(&since);
 	atomic_fetch_add(&sync_count, 1);
 	atomic_fetch_add(&shared->syncs, 1);
-	if (rc == 0)
-		put_inode(OP_SYNC, from, inode, 0, 0);
-	errno = error;
-	return rc;
+	r.mode = (uint16_t)error;
+	put(r, NULL, NULL, NULL, 0);
+	return error ? failed(error) : 0;
 }
 
 int fsync(int fd)

@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Disks that fail, fill up and are slow, next hops that stall, drop, refuse and die: no mail is lost.
+
+The shim makes calls of qmgr and smtps fail while a switch is on. What cannot be stored gets 451 or 452, the
+log says why, mail is accepted again when the trouble is over, and everything with a 250 arrives.
+
+TAP. Details in smxtest.py.
+"""
+import os
+import re
+import time
+
+import diskimage
+import smxtest as t
+
+ENDLESS = ('-m', '0', '--time', '1h', '--tolerant', '--timeout', '30s')
+FAST = 'smtpc { initial_connections = 20; max_connections = 40; }'
+DEFAULT_LOAD = (('-s', '10', '-R', '300/s', '-d'),)
+
+
+class Trouble:
+    """A gateway under load; finish() proves that nothing is lost."""
+
+    def __init__(self, name, fail='', load=DEFAULT_LOAD, sink=(), log=False, qmgr=FAST, **sections):
+        self.name = name
+        self.folder = t.tmpdir('faults-' + name)
+        self.all_acked = os.path.join(self.folder, 'acked')
+        self.shim = t.Shim(os.path.join(self.folder, 'shim'), fail=fail, log=log)
+        open(self.all_acked, 'w').close()
+        self.sink = t.Sink(self.folder, '--acked', self.all_acked, *sink)
+        self.g = t.Gateway(self.folder, self.sink.port, shim=self.shim, qmgr=qmgr, **sections).start()
+        self.sources = [t.Source(self.folder, self.g.port, *args, *ENDLESS, name='source%d' % i) for i, args in enumerate(load)]
+
+    def acked(self):
+        return sum(len(s.acked()) for s in self.sources)
+
+    def more(self, n=50, why='mail is accepted'):
+        want = self.acked() + n
+        t.until(lambda: self.acked() >= want, '%s: %s' % (self.name, why))
+
+    def fails(self, n=1, switch=1):
+        """Turns the trouble on until n calls have failed."""
+        want = self.shim.failed + n
+        self.shim.switch(switch, True)
+        t.until(lambda: self.shim.failed >= want, '%s: %d calls fail' % (self.name, n))
+
+    def over(self, switch=1):
+        self.shim.switch(switch, False)
+
+    def stop_sources(self):
+        self.results = [s.stop() for s in self.sources]
+        self.errors = sorted({e for r in self.results for e in r['errors']})
+        return self.results
+
+    def count(self, field):
+        return sum(r[field] for r in self.results)
+
+    def finish(self, duplicates=0, retry=True):
+        if not hasattr(self, 'results'):
+            self.stop_sources()
+        self.g.wait_empty(retry=retry)
+        self.log = {c: self.g.log(c) for c in ('mcp',) + t.COMPONENTS}
+        t.equal(self.g.stop(), 0, '%s: clean stop' % self.name)
+        with open(self.all_acked, 'w') as f:
+            for s in self.sources:
+                f.writelines(line + '\n' for line in s.acked())
+        r = self.sink.stop()
+        t.ok(r['acked'] > 0 and not r['lost'] and not r['lost_recipients'], '%s: none of %d is lost' % (self.name, r['acked']),
+             '%d lost: %s' % (r['lost'], r.get('lost_ids')))
+        t.equal(r['corrupt'], 0, self.name + ': none is damaged')
+        if duplicates is not None:
+            t.ok(r['duplicates'] <= duplicates, '%s: %d arrived twice, at most %d' % (self.name, r['duplicates'], duplicates))
+        t.equal(re.findall(r'.*(?:panic|sev=ALERT).*', ''.join(self.log.values())), [], self.name + ': no panic')
+        t.equal(re.findall(r'.*func=exit.*', self.log['mcp']), [], self.name + ': no program ended')
+        t.drop(self.folder)
+        return r
+
+    def says(self, component, pattern):
+        lines = re.findall('.*%s.*' % pattern, self.log[component])
+        t.ok(lines, '%s: the log of %s says why' % (self.name, component), self.log[component][-2000:])
+
+
+# ---- the disk
+
+def segment_sync_fails():
+    x = Trouble('sync', 'sync:EIO:s1:/G:qmgr', log=True)
+    x.more()
+    for n in range(3):
+        x.fails()
+        x.over()
+        x.more()
+    x.stop_sources()
+    t.ok(x.count('tempfailed') > 0, 'sync: the batch is refused', x.results)
+    t.ok(any('451' in e for e in x.errors) and not any(' 5' in e[:20] for e in x.errors), 'sync: with 451', x.errors)
+    records = diskimage.load(x.shim.history)
+    failed = [(r.inode, r.begin) for r in records if r.op == diskimage.SYNC and r.mode]
+    again = [r for r in records if r.op == diskimage.SYNC and r.program == 'qmgr'
+             and any(r.inode == i and r.begin > b for i, b in failed)]
+    t.equal(len(failed), x.shim.failed, 'sync: %d syncs failed' % len(failed))
+    t.equal(len(again), 0, 'sync: none is tried again on the same file')
+    x.finish()
+    x.says('qmgr', 'func=segments_sync.*Input/output error')
+
+
+def large_sync_fails():
+    x = Trouble('large', 'sync:EIO:s1:/S:qmgr', load=(('-s', '3', '-R', '30/s', '-l', '200000', '-d'),))
+    x.more(20)
+    x.fails(2)
+    x.over()
+    x.more(20)
+    x.stop_sources()
+    t.ok(x.count('tempfailed') > 0 and any('451' in e for e in x.errors), 'large: refused with 451', x.errors)
+    x.finish()
+    left = [n for d in '0123456789ABCDEF' for n in os.listdir(x.g.path(d)) if n.startswith('S')] if os.path.isdir(x.g.spool) else []
+    t.equal(left, [], 'large: no file is left over')
+
+
+def segment_is_full():
+    """No room for content: 452 while it lasts."""
+    x = Trouble('nospace', 'write:ENOSPC:s1::smtps fallocate:ENOSPC:s1::smtps',
+                load=DEFAULT_LOAD + (('-s', '2', '-R', '20/s', '-l', '200000', '-d'),))
+    x.more()
+    x.fails(10)
+    t.until(lambda: x.shim.failed > 20, 'nospace: more calls fail')
+    x.over()
+    x.more(200)
+    x.stop_sources()
+    t.ok(x.count('tempfailed') > 0, 'nospace: mail is refused', x.results)
+    t.ok(any('452' in e for e in x.errors) and not any('451' in e for e in x.errors), 'nospace: with 452', x.errors)
+    x.finish()
+    x.says('smtps', 'errno=ENOSPC|No space left')
+
+
+def disk_is_full():
+    """Less free than min_disk_space: 452, and back."""
+    x = Trouble('full', 'statvfs:ENOSPC:s1::qmgr')
+    x.more()
+    x.shim.switch(1, True)
+    t.until(lambda: 'feedback: 2 (disk)' in x.g.ctl('status'), 'full: qmgr notices')
+    t.until(lambda: x.g.log('smtps').count('452 4.3.1') > 10, 'full: sessions that are open get 452')
+    before = x.acked()
+    t.until(lambda: x.g.log('smtps').count('452 4.3.1') > 50, 'full: and again')
+    t.equal(x.acked() - before, 0, 'full: nothing is accepted')
+    x.over()
+    t.until(lambda: 'feedback: 0' in x.g.ctl('status'), 'full: qmgr notices that there is room')
+    x.more(100)
+    x.stop_sources()
+    t.ok(any('452 4.3.1' in e for e in x.errors), 'full: clients got 452 4.3.1', x.errors)
+    t.ok(not any(re.search(r': 5', e) for e in x.errors), 'full: none was refused for good', x.errors)
+    x.finish()
+    x.says('qmgr', 'func=feedback, level=2, cause=disk')
+
+
+def database_log(error, code):
+    name = 'wal-' + error
+    x = Trouble(name, 'write:%s:s1:/ibdb/:qmgr sync:%s:s1:/ibdb/:qmgr' % (error, error))
+    x.more()
+    for n in range(2):
+        x.fails(2)
+        t.until(lambda: x.g.stats().get('db_errors', 0) > n, name + ': qmgr counts it')
+        one = t.Source(x.folder, x.g.port, '-m', '3', name='probe%d' % n).wait()
+        t.ok(one['accepted'] == 0 and any(code in e for e in one['errors']), '%s: refused with %s' % (name, code), one)
+        x.over()
+        x.more(100)
+    x.finish(duplicates=100)
+    x.says('qmgr', 'database write failed')
+    x.says('qmgr', 'database is back')
+
+
+def database_log_fails():
+    database_log('EIO', '451')
+
+
+def database_log_is_full():
+    database_log('ENOSPC', '452')
+
+
+def slow_syncs():
+    """5 ms for each sync: batches grow, the number of syncs does not."""
+    x = Trouble('slow', load=(('-s', '100', '-l', '1000'),))
+    x.shim.slow(5000)
+    x.more(500)
+    n, syncs, begin = x.acked(), x.shim.syncs, time.monotonic()
+    x.more(4000 if t.SLOW else 2000)
+    n, syncs, took = x.acked() - n, x.shim.syncs - syncs, time.monotonic() - begin
+    t.diag('%d messages/s, %.3f syncs per message' % (n / took, syncs / n))
+    t.ok(syncs <= 0.2 * n, 'slow: %.3f syncs per message at 100 sessions, at most 0.2' % (syncs / n))
+    x.shim.slow(0)
+    x.finish()
+
+
+# ---- the next hop
+
+def hop_misbehaves():
+    """Every stage fails now and then, in every way."""
+    x = Trouble('hop', sink=('--fail', 'connect:421:1/20', '--fail', 'helo:421:1/20', '--fail', 'mail:450:1/20', '--fail', 'rcpt:451:1/20',
+                             '--fail', 'data:452:1/30', '--fail', 'dot:450:1/20', '--drop', 'body:1/40', '--drop', 'dot:1/40',
+                             '--drop', 'accepted:1/60', '--drop', 'mail:1/60', '--stall', 'dot:1/200', '--stall', 'data:1/200',
+                             '--stall', 'rcpt:1/200', '--stall', 'connect:1/50'),
+                load=(('-s', '10', '-R', '200/s', '-d'), ('-s', '2', '-R', '20/s', '-r', '4', '-l', '20000', '-d')),
+                smtpc='io_timeout = 2s;')
+    x.more(600)
+    x.stop_sources()
+    t.equal(x.count('tempfailed') + x.count('rejected'), 0, 'hop: clients see nothing of it')
+    r = x.finish(duplicates=None)
+    for what in ('tempfailed', 'dropped', 'stalled'):
+        t.ok(r[what] > 0, 'hop: %d %s' % (r[what], what))
+    # A connection that is cut after the message counted leaves no choice but to send it again.
+    bound = 4 * (r['messages'] // 60 + 1)
+    t.ok(r['duplicate_recipients'] <= bound, 'hop: %d recipients got it twice, at most %d' % (r['duplicate_recipients'], bound))
+
+
+def hop_is_dead():
+    """The next hop goes away and comes back: mail is accepted meanwhile, waits, and is sent without help."""
+    x = Trouble('dead')
+    x.more()
+    port, before = x.sink.port, x.sink.ask()
+    x.sink.proc.terminate()
+    x.sink.proc.wait()
+    x.more(200, 'mail is accepted while the next hop is away')
+    x.stop_sources()
+    t.equal(x.count('tempfailed') + x.count('rejected'), 0, 'dead: clients see nothing of it')
+    t.until(lambda: len(x.g.queue()) >= 150, 'dead: mail waits')
+    waiting = x.g.queue()
+    t.ok(any(r['last_reply'] for m in waiting for r in m['recipients']), 'dead: the queue says why', waiting[:2])
+    first = [line.split()[0] for s in x.sources for line in s.acked()]
+    x.sink = t.Sink(x.folder, name='sink2', port=port)
+    x.g.wait_empty(retry=False)
+    got = x.sink.stop()
+    t.ok(got['messages'] + before['messages'] >= len(first), 'dead: all %d arrived, %d before and %d after' % (
+        len(first), before['messages'], got['messages']))
+    t.ok(got['distinct'] == got['messages'], 'dead: none arrived twice afterwards', got)
+    t.equal(x.g.stop(), 0, 'dead: clean stop')
+
+
+if __name__ == '__main__':
+    t.main(segment_sync_fails, large_sync_fails, segment_is_full, disk_is_full, database_log_fails, database_log_is_full, slow_syncs,
+           hop_misbehaves, hop_is_dead)
