@@ -1,6 +1,7 @@
 #include "queue/icc.h"
 
 #include "core/rcu.h"
+#include "queue/limits.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -114,9 +115,10 @@ enum icc_verdict icc_open(const struct addr *client, usec_t now)
 
 	if (!c)
 		return ICC_OK;
-	if (rate(c, now) >= atomic_load_explicit(&max_rate, memory_order_relaxed))
+	if (rate(c, now) >= limits_get(LIMITS_ICR, client, atomic_load_explicit(&max_rate, memory_order_relaxed)))
 		v = ICC_TOO_FAST;
-	else if (atomic_load(&c->open) >= atomic_load_explicit(&max_open, memory_order_relaxed))
+	else if (atomic_load(&c->open) >=
+		 limits_get(LIMITS_ICM, client, atomic_load_explicit(&max_open, memory_order_relaxed)))
 		v = ICC_TOO_MANY;
 	else
 		atomic_fetch_add(&c->open, 1);

@@ -3,6 +3,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "queue/icc.h"
+#include "queue/limits.h"
 #include "queue/occ.h"
 
 #include <errno.h>
@@ -18,9 +19,23 @@ struct generation {
 /* The file is read again with the command line of the start; strings of the start stay for ever. */
 static struct generation *current;
 
-void live_start(struct qmgr *q)
+/* The map of limits: its errors are told, the former one stays. */
+static int load_limits(struct qmgr *q, struct buf *told)
+{
+	struct report r = { 0 };
+	int rc = limits_load(q->opt.conf, &r);
+
+	report_log(&r, "qmgr_conf");
+	if (told)
+		buf_add_span(told, buf_span(&r.text));
+	report_free(&r);
+	return rc;
+}
+
+int live_start(struct qmgr *q)
 {
 	RCU_PUBLISH(q->live, &q->opt);
+	return load_limits(q, NULL);
 }
 
 static void free_later(struct rcu_head *head)
@@ -59,10 +74,11 @@ int live_reload(struct qmgr *q, struct buf *report)
 	current = g;
 	RCU_PUBLISH(q->live, &g->opt);
 	tune(q, &g->opt);
+	rc = load_limits(q, report);
 	if (old)
 		rcu_later(&old->rcu, free_later);
 	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr", "stat=reloaded");
 	if (report)
-		buf_add_span(report, SPAN("reloaded\n"));
-	return 0;
+		buf_add_span(report, rc ? SPAN("configuration reloaded, qmgr_conf has errors\n") : SPAN("reloaded\n"));
+	return rc;
 }

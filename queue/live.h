@@ -8,8 +8,8 @@
 #include "core/buf.h"
 #include "queue/qmgr.h"
 
-/* Start: what conf_main() read is in force. */
-void live_start(struct qmgr *q);
+/* Start: what conf_main() read is in force, and the qmgr_conf map. 0, or -EINVAL: errors of the map are in the log. */
+int live_start(struct qmgr *q);
 /* Reads the file again. 0, or -EINVAL: nothing changed, the errors are on stderr. report may be NULL: what is told
  * to who asked. */
 int live_reload(struct qmgr *q, struct buf *report);

@@ -2,6 +2,7 @@
 
 #include "core/err.h"
 #include "core/log.h"
+#include "queue/limits.h"
 
 #include <stdlib.h>
 
@@ -27,6 +28,15 @@ void occ_init(const struct occ_setup *s)
 	set = *s;
 	occ_tune(s->initial, s->max, s->retry_min_usec);
 	table = lfht_new(1024);
+}
+
+/* No more at first than at most. */
+static unsigned initial_of(const struct occ_host *h)
+{
+	unsigned max = limits_get(LIMITS_OCM, &h->addr, atomic_load(&max_limit));
+	unsigned initial = limits_get(LIMITS_OCI, &h->addr, atomic_load(&initial_limit));
+
+	return initial < max ? initial : max;
 }
 
 struct key {
@@ -78,7 +88,7 @@ struct occ_host *occ_get(uint8_t mailer, const struct addr *a)
 	fresh->addr = *a;
 	fresh->mailer = mailer;
 	atomic_store(&fresh->refs, 1);
-	atomic_store(&fresh->limit, atomic_load(&initial_limit));
+	atomic_store(&fresh->limit, initial_of(fresh));
 	struct cds_lfht_node *in = lfht_add_unique(table, hash_of(mailer, a), match, &k, &fresh->node);
 	if (in == &fresh->node) {
 		atomic_fetch_add(&count, 1);
@@ -122,10 +132,14 @@ static void went_well(struct occ_host *h)
 		atomic_store(&h->failures, 0);
 	if (atomic_load(&h->down_until)) {
 		atomic_store(&h->down_until, 0);
-		atomic_store(&h->limit, atomic_load(&initial_limit));
-	} else if (limit < atomic_load(&max_limit)) {
-		atomic_compare_exchange_strong(&h->limit, &limit, limit + 1);
+		atomic_store(&h->limit, initial_of(h));
+		return;
 	}
+	unsigned max = limits_get(LIMITS_OCM, &h->addr, atomic_load(&max_limit));
+	if (limit < max)
+		atomic_compare_exchange_strong(&h->limit, &limit, limit + 1);
+	else if (limit > max)
+		atomic_store(&h->limit, max);
 }
 
 static void went_down(struct occ_host *h, usec_t now)
@@ -169,7 +183,7 @@ void occ_expire(usec_t now)
 		struct occ_host *h = caa_container_of(node, struct occ_host, node);
 		int none = 0;
 
-		if (atomic_load(&h->busy) || (!full && now - atomic_load(&h->used) < set.keep_usec))
+		if (atomic_load(&h->busy) || (!full && now - atomic_load(&h->used) < limits_octo(set.keep_usec)))
 			continue;
 		if (atomic_compare_exchange_strong(&h->refs, &none, -1) && lfht_remove(table, node)) {
 			atomic_fetch_sub(&count, 1);

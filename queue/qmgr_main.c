@@ -250,7 +250,8 @@ int main(int argc, char **argv)
 	thread_main_register();
 	qmgr_stats_define();
 	stats_thread();
-	live_start(&qm);
+	if (live_start(&qm))
+		fatal(EX_CONFIG, "errors in the map %s", qm.opt.conf);
 	tables();
 	open_store();
 	make_loops();
