@@ -18,10 +18,14 @@ static const struct conf_table_row files[] = {
 	  "local_user_map { name = seq1; flags = { implicitly_match_detail } }\n"
 	  "mailertable { name = seq2; } Log_Level = 12; DNS_timeout = 6;\n"
 	  "nameserver = { \"127.0.0.1@5353\", ::1, 192.0.2.1, \"::1@53\" }; }",
-	  "" },
+	  "t:8:18: warning: smar.local_user_map.name: not available in this version, ignored\n"
+	  "t:8:31: warning: smar.local_user_map.flags: not available in this version, ignored\n"
+	  "t:9:46: warning: smar.DNS_timeout: not available in this version, ignored\n"
+	  "t:10:1: warning: smar.nameserver: not available in this version, ignored\n" },
 	{ "the list of name servers as the reference lost it", "smar { nameserver = {,}; }",
 	  "t:1:22: smar.nameserver: expected a value, found ','\n" },
 	{ "name servers", "smar { nameserver = { a, 1.2.3.4@, 1.2.3.4@70000, 1.2.3.4@5x } }",
+	  "t:1:8: warning: smar.nameserver: not available in this version, ignored\n"
 	  "t:1:8: smar.nameserver: expected an address or address@port, found 'a'\n"
 	  "t:1:8: smar.nameserver: expected an address or address@port, found '1.2.3.4@'\n"
 	  "t:1:8: smar.nameserver: expected an address or address@port, found '1.2.3.4@70000'\n"
@@ -48,6 +52,7 @@ static const struct conf_table_row files[] = {
 	  "local_user_map { name = B; } mailertable { name = x; } }",
 	  "t:1:33: smar.map a.maps: expected a map that is declared before, found 'b'\n"
 	  "t:1:33: smar.map a.maps: expected a map that is declared before, found 'a'\n"
+	  "t:2:18: warning: smar.local_user_map.name: not available in this version, ignored\n"
 	  "t:2:18: smar.local_user_map.name: expected a declared map, found 'B'\n"
 	  "t:2:44: smar.mailertable.name: expected a declared map, found 'x'\n" },
 	{ "two mailertables",
