@@ -580,3 +580,59 @@ class Source:
     def stop(self, limit=LONG):
         self.proc.terminate()
         return self.wait(limit)
+
+
+# ---- SMTP by hand
+
+class Client:
+    """A connection that sends bytes and reads replies."""
+
+    def __init__(self, port, greeting=True):
+        self.sock = socket.create_connection(('127.0.0.1', port), LONG)
+        self.rest = b''
+        if greeting:
+            self.reply()
+
+    def line(self):
+        while b'\n' not in self.rest:
+            part = self.sock.recv(65536)
+            if not part:
+                raise Failed('the server closed the connection after %r' % self.rest)
+            self.rest += part
+        line, self.rest = self.rest.split(b'\n', 1)
+        return line.rstrip(b'\r').decode('latin-1')
+
+    def reply(self):
+        """All lines of one reply."""
+        lines = [self.line()]
+        while lines[-1][3:4] == '-':
+            lines.append(self.line())
+        return '\n'.join(lines)
+
+    def say(self, line):
+        self.sock.sendall(line.encode('latin-1') + b'\r\n')
+        return self.reply()
+
+    def want(self, code, line):
+        r = self.say(line)
+        if not r.startswith(code):
+            raise Failed('%r was answered %r, wanted %s' % (line, r, code))
+        return r
+
+    def send(self, wire, sender='a@source.test', rcpts=('b@sink.test',), mail=''):
+        """A whole transaction; wire is the content as it goes out, with its final dot. The last reply."""
+        self.want('250', 'MAIL FROM:<%s>%s' % (sender, mail))
+        for r in rcpts:
+            self.want('250', 'RCPT TO:<%s>' % r)
+        self.want('354', 'DATA')
+        self.sock.sendall(wire)
+        return self.reply()
+
+    def close(self):
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
