@@ -19,6 +19,7 @@ enum {
 	LINE_MAX_BYTES =
 		2048, /* RFC 5321 4.5.3.1.4: 512, and room for the parameters of extensions */
 	LINGER_USEC = 5 * USEC_PER_SEC,
+	STOP_LINGER_USEC = USEC_PER_SEC,
 	LINGER_BYTES = 1 << 20,
 	PRESSED_IDLE_USEC = 10 * USEC_PER_SEC,
 	IN_KEEP_MAX = 2 * SMTPS_INPUT_BYTES
@@ -151,9 +152,10 @@ void smtps_session_kill(struct smtps_session *s, const char *why)
 
 void smtps_session_stop(struct smtps_session *s)
 {
-	if (smtps_session_over(s) || s->ta || s->phase == SMTPS_PH_COMMIT)
-		return;
-	smtps_reply_end(s, SMTPS_R_STOPPING);
+	if (s->phase == SMTPS_PH_LINGER)
+		set_deadline(s, smtps_host_now(s->host) + STOP_LINGER_USEC);
+	else if (!smtps_session_over(s) && !s->ta)
+		smtps_reply_end(s, SMTPS_R_STOPPING);
 }
 
 void smtps_session_stop_now(struct smtps_session *s)
@@ -196,7 +198,8 @@ static void linger(struct smtps_session *s)
 		return;
 	}
 	watch(s, EPOLLIN);
-	set_deadline(s, smtps_host_now(s->host) + LINGER_USEC);
+	set_deadline(s, smtps_host_now(s->host) +
+				(s->host->stopping ? STOP_LINGER_USEC : LINGER_USEC));
 }
 
 static void flush(struct smtps_session *s)
