@@ -67,7 +67,9 @@ struct fault_verdict {
 /* Adds a rule from its text without KIND. 0, or -EINVAL and the reason in why. */
 int fault_add(struct fault_set *f, enum fault_kind kind, const char *spec, const char **why);
 
+/* Names as they stand in rules. */
 const char *fault_stage_name(enum fault_stage stage);
+/* And of the options that take rules. */
 const char *fault_kind_name(enum fault_kind kind);
 
 /* Asks all rules of the stage in order; delays add up, the first fail counts. rng: any state,

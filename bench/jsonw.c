@@ -92,9 +92,3 @@ void jsonw_str(struct jsonw *w, const char *key, const char *p, size_t n)
 	lead(w, key);
 	text(w->out, p, n);
 }
-
-void jsonw_null(struct jsonw *w, const char *key)
-{
-	lead(w, key);
-	outbuf_str(w->out, "null");
-}

@@ -32,6 +32,5 @@ void jsonw_list_end(struct jsonw *w);
 void jsonw_u64(struct jsonw *w, const char *key, uint64_t v);
 void jsonw_num(struct jsonw *w, const char *key, double v, int digits);
 void jsonw_str(struct jsonw *w, const char *key, const char *p, size_t n);
-void jsonw_null(struct jsonw *w, const char *key);
 
 #endif

@@ -46,7 +46,7 @@ smtp_host_lookup = native
 smtpd_peername_lookup = no
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_recipient_restrictions =
-# throughput
+# throughput; 20 deliveries at the same time cost less than 50 or 100 and are as fast
 default_process_limit = 250
 max_use = 10000
 in_flow_delay = 0s
@@ -140,7 +140,7 @@ class Postfix:
 
     name = 'postfix'
 
-    def __init__(self, cache, sink_port, out_connections=100, wrapper=()):
+    def __init__(self, cache, sink_port, out_connections=20, wrapper=()):
         if os.getuid():
             raise RuntimeError('Postfix runs only as root')
         for n in (OWNER, UNPRIVILEGED):

@@ -92,6 +92,7 @@ void source_sess_closed(struct source_env *env, struct source_sess *s);
 /* Takes the message away, unsent. */
 void source_sess_release(struct source_env *env, struct source_sess *s);
 
+/* Gives its memory back; it has no connection any more. */
 void source_sess_free(struct source_sess *s);
 
 #endif

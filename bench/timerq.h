@@ -23,7 +23,9 @@ struct timerq {
 	size_t cap;
 };
 
+/* Arms a node, or moves an armed one. Out of memory ends the program. */
 void timerq_set(struct timerq *q, struct timerq_node *node, usec_t due_usec);
+/* Takes a node out; does nothing when it is not armed. */
 void timerq_cancel(struct timerq *q, struct timerq_node *node);
 
 /* Takes out a node that is due at now, earliest first. NULL: none. */
@@ -32,6 +34,7 @@ struct timerq_node *timerq_pop(struct timerq *q, usec_t now_usec);
 /* Earliest deadline, or `otherwise` when nothing is armed. */
 usec_t timerq_next(const struct timerq *q, usec_t otherwise);
 
+/* Gives the heap back; the nodes stay with their owners. */
 void timerq_free(struct timerq *q);
 
 #endif

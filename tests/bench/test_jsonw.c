@@ -27,10 +27,8 @@ int main(void)
 	jsonw_u64(&w, "z", 0);
 	jsonw_num(&w, "b", 1.5, 3);
 	jsonw_num(&w, "nan", NAN, 3);
-	jsonw_null(&w, "n");
 	jsonw_close(&w);
-	is_json("{\"a\": 18446744073709551615, \"z\": 0, \"b\": 1.500, \"nan\": null, \"n\": null}",
-		"numbers");
+	is_json("{\"a\": 18446744073709551615, \"z\": 0, \"b\": 1.500, \"nan\": null}", "numbers");
 
 	jsonw_str(&w, NULL, "a\"b\\c\n\0\x7f\xff", 9);
 	is_json("\"a\\\"b\\\\c\\u000a\\u0000\\u007f\\u00ff\"", "text with any byte");
