@@ -26,7 +26,8 @@ static void note_offer(struct reply *r, struct span text)
 
 static void keep_text(struct reply *r, struct span line)
 {
-	size_t n = line.n < REPLY_TEXT - 1 ? line.n : REPLY_TEXT - 1;
+	const size_t room = REPLY_TEXT - 1;
+	size_t n = line.n < room ? line.n : room;
 
 	for (size_t i = 0; i < n; i++)
 		r->text[i] = line.p[i] >= ' ' && line.p[i] < 127 ? line.p[i] : '?';

@@ -192,7 +192,7 @@ static const struct verb *find_verb(struct span name, bool lmtp)
 {
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (span_caseeq(name, verbs[i].name))
-			return verbs[i].flags & (lmtp ? F_LMTP : F_SMTP) ? &verbs[i] : NULL;
+			return (verbs[i].flags & (lmtp ? F_LMTP : F_SMTP)) ? &verbs[i] : NULL;
 	return NULL;
 }
 
