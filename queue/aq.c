@@ -78,6 +78,11 @@ static void free_later(struct rcu_head *head)
 	aq_ta_free(caa_container_of(head, struct ta, rcu));
 }
 
+void aq_ta_free_later(struct ta *own)
+{
+	rcu_later(&own->rcu, free_later);
+}
+
 void aq_remove(struct ta *own)
 {
 	if (!lfht_remove(table, &own->node))

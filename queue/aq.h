@@ -76,7 +76,8 @@ struct committed_rcpt {
 };
 
 struct ta {
-	struct cds_lfht_node node;
+	struct cds_lfht_node node;      /* in AQ */
+	struct cds_lfht_node iqdb_node;
 	struct rcu_head rcu;
 	uint64_t id;
 	struct cdb_ref ref;
@@ -122,6 +123,8 @@ void aq_init(unsigned max_recipients);
 struct ta *aq_ta_new(struct span envelope, const struct cdb_ref *ref, int *error);
 /* One that was never put into the table. */
 void aq_ta_free(struct ta *ta);
+/* The same for one that was in IQDB: readers may still see it. */
+void aq_ta_free_later(struct ta *own);
 /* Into the table; false: the id is there already. */
 bool aq_insert(struct ta *ta);
 /* Out of the table; the memory goes when no reader can see it. */

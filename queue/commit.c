@@ -21,8 +21,11 @@ struct file_gone {
 
 struct committer {
 	struct committer_setup set;
-	_Atomic usec_t max_delay, hold;
+	_Atomic usec_t max_delay, hold, checkpoint_usec;
+	_Atomic uint64_t checkpoint_bytes;
 	atomic_uint max_batch;
+	uint64_t log_bytes;             /* written since the last checkpoint */
+	usec_t checkpoint_at;           /* of the last one */
 	struct mailbox box;
 	atomic_bool deep;               /* asleep without a deadline: lazy posts must wake it */
 	atomic_bool stop;
@@ -463,8 +466,24 @@ static void db_failed(struct committer *c, int rc)
 	stats_add(QMGR_STAT_DB_ERRORS, 1);
 }
 
+/* R 8.3: the log is cut after so much, not more often than that. */
+static void checkpoint(struct committer *c, uint64_t bytes)
+{
+	uint64_t limit = atomic_load(&c->checkpoint_bytes);
+	usec_t now = clock_now();
+
+	c->log_bytes += bytes;
+	if (!limit || c->log_bytes < limit || now - c->checkpoint_at < atomic_load(&c->checkpoint_usec))
+		return;
+	c->log_bytes = 0;
+	c->checkpoint_at = now;
+	if (store_checkpoint(c->store))
+		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "commit", "stat=checkpoint failed, error=%s", store_error());
+}
+
 static void flush(struct committer *c)
 {
+	uint64_t bytes = 0;
 	int rc = 0;
 
 	put_pending(c);
@@ -474,6 +493,7 @@ static void flush(struct committer *c)
 	if (c->db_error)
 		rc = store_reopen(c->store, &c->set.reopen);
 	if (!rc && store_batch_count(c->batch)) {
+		bytes = store_batch_bytes(c->batch);
 		rc = store_write(c->store, c->batch);
 		stats_add(QMGR_STAT_SYNCS, 1);
 		stats_add(QMGR_STAT_DB_BATCHES, 1);
@@ -487,6 +507,7 @@ static void flush(struct committer *c)
 		log_event(LOG_LV_WARN, LOG_SEV_WARN, "commit", "stat=database is back");
 	c->db_error = 0;
 	c->flush_at = 0;
+	checkpoint(c, bytes);
 	after_batch(c);
 }
 
@@ -571,7 +592,7 @@ struct committer *committer_start(const struct committer_setup *s)
 	struct committer *c = xcalloc(1, sizeof *c);
 
 	c->set = *s;
-	committer_tune(c, s->max_delay_usec, s->hold_usec, s->max_batch);
+	committer_tune(c, s);
 	c->store = s->store;
 	c->batch = store_batch_new();
 	c->group_end = &c->group;
@@ -580,11 +601,13 @@ struct committer *committer_start(const struct committer_setup *s)
 	return c;
 }
 
-void committer_tune(struct committer *c, usec_t max_delay_usec, usec_t hold_usec, unsigned max_batch)
+void committer_tune(struct committer *c, const struct committer_setup *s)
 {
-	atomic_store(&c->max_delay, max_delay_usec);
-	atomic_store(&c->hold, hold_usec);
-	atomic_store(&c->max_batch, max_batch);
+	atomic_store(&c->max_delay, s->max_delay_usec);
+	atomic_store(&c->hold, s->hold_usec);
+	atomic_store(&c->max_batch, s->max_batch);
+	atomic_store(&c->checkpoint_bytes, s->checkpoint_bytes);
+	atomic_store(&c->checkpoint_usec, s->checkpoint_usec);
 }
 
 static void post(struct committer *c, struct commit_op *own, bool soon)

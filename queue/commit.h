@@ -25,6 +25,8 @@ struct committer_setup {
 	usec_t max_delay_usec;          /* IBDB.max_commit_delay */
 	usec_t hold_usec;               /* commit_hold */
 	unsigned max_batch;             /* IBDB.max_open_TAs */
+	uint64_t checkpoint_bytes;      /* DEFEDB.KBytes_written_for_checkpointing, 0: off */
+	usec_t checkpoint_usec;         /* DEFEDB.delay_between_2_checkpoints */
 	/* In the committer, after a batch that deferred recipients: the earliest of their times. */
 	void (*deferred)(void *ctx, usec_t wall_next);
 	/* In the committer: the writer `instance` may use a segment again; false: it is not there. */
@@ -35,8 +37,8 @@ struct committer_setup {
 };
 
 struct committer *committer_start(const struct committer_setup *s);
-/* New numbers of the setup; any thread. */
-void committer_tune(struct committer *c, usec_t max_delay_usec, usec_t hold_usec, unsigned max_batch);
+/* New numbers out of s, not its other members; any thread. */
+void committer_tune(struct committer *c, const struct committer_setup *s);
 /* Writes everything that is pending, syncs, ends the thread. */
 void committer_stop(struct committer *c);
 

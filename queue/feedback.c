@@ -5,6 +5,7 @@
 #include "queue/aq.h"
 #include "queue/icc.h"
 #include "queue/intake.h"
+#include "queue/iqdb.h"
 
 #include <errno.h>
 #include <sys/statvfs.h>
@@ -104,8 +105,8 @@ static void measure(struct timer *t)
 	}
 	struct feedback_numbers n = { .aq_count = aq_count(),
 				      .aq_max = aq_max(),
-				      .iqdb_count = intake_open(),
-				      .iqdb_max = qm->opt.iqdb_max_cache_entries,
+				      .iqdb_count = iqdb_count(),
+				      .iqdb_max = iqdb_max(),
 				      .disk_free_bytes = disk_free,
 				      .disk_min_bytes = qmgr_live(qm)->min_disk_space,
 				      .disk_ok_bytes = qmgr_live(qm)->ok_disk_space };

@@ -6,6 +6,7 @@
 #include "core/sock.h"
 #include "queue/feedback.h"
 #include "queue/icc.h"
+#include "queue/iqdb.h"
 #include "queue/outcome.h"
 #include "queue/qids.h"
 #include "queue/qmgr_stats.h"
@@ -39,7 +40,7 @@ static struct process {
 	struct qloop *_Atomic loop;     /* of worker 0 */
 } process[PROCESSES_MAX];
 
-static atomic_uint links_up, open_count;
+static atomic_uint links_up;
 static struct qmgr *qm;
 
 static struct process *process_of(uint64_t instance, bool make)
@@ -199,27 +200,47 @@ static void answered(struct ta *ta, int error)
 {
 	struct smtps_link *s = ta->asker;
 	struct qloop *l = s->l;
-	uint64_t req = ta->req, id = ta->id;
 
 	s->out--;
-	atomic_fetch_sub_explicit(&open_count, ta->env.rcpt_count, memory_order_relaxed);
-	if (error && error != -EALREADY) {
-		refuse_commit(s, req, id, error);
+	iqdb_remove(ta);
+	if (error && error != -EALREADY)
+		refuse_commit(s, ta->req, ta->id, error);
+	else if (s->link)
+		link_put(s->link, ta->req, commit_done, &(struct msg_commit_done){ .ta = ta->id });
+	if (error) {
 		aq_give(ta->env.rcpt_count);
-		aq_ta_free(ta);
+		aq_ta_free_later(ta);
 	} else {
-		if (s->link)
-			link_put(s->link, req, commit_done, &(struct msg_commit_done){ .ta = id });
-		if (error) {
-			aq_give(ta->env.rcpt_count);
-			aq_ta_free(ta);
-		} else {
-			stats_add(QMGR_STAT_ACCEPTED, 1);
-			stats_add(QMGR_STAT_ACCEPTED_RCPTS, ta->env.rcpt_count);
-			admit(l, ta);
-		}
+		stats_add(QMGR_STAT_ACCEPTED, 1);
+		stats_add(QMGR_STAT_ACCEPTED_RCPTS, ta->env.rcpt_count);
+		admit(l, ta);
 	}
 	release(s);
+}
+
+/* The link broke, the worker asks again for what is on its way already: the answer goes to the new link. */
+static void take_over(struct ta *first, struct smtps_link *s, uint64_t req)
+{
+	struct smtps_link *old = first->asker;
+
+	first->asker = s;
+	first->req = req;
+	s->out++;
+	old->out--;
+	release(old);
+}
+
+static void begin_commit(struct smtps_link *s, uint64_t req, struct ta *ta)
+{
+	/* Counted now: what is on its way to the disk fills AQ as well. */
+	aq_take(ta->env.rcpt_count);
+	atomic_store(&ta->active, ta->env.rcpt_count);
+	ta->home = s->l->loop;
+	ta->answered = answered;
+	ta->asker = s;
+	ta->req = req;
+	s->out++;
+	commit_request(s->l->q->committer, ta);
 }
 
 static void commit(struct smtps_link *s, uint64_t req, const struct msg_commit *m)
@@ -237,16 +258,17 @@ static void commit(struct smtps_link *s, uint64_t req, const struct msg_commit *
 		link_refuse(s->link, "commit of an empty or different transaction");
 		return;
 	}
-	/* Counted now: what is on its way to the disk fills AQ as well. */
-	aq_take(ta->env.rcpt_count);
-	atomic_store(&ta->active, ta->env.rcpt_count);
-	atomic_fetch_add_explicit(&open_count, ta->env.rcpt_count, memory_order_relaxed);
-	ta->home = s->l->loop;
-	ta->answered = answered;
-	ta->asker = s;
-	ta->req = req;
-	s->out++;
-	commit_request(s->l->q->committer, ta);
+	if (iqdb_add(ta)) {
+		begin_commit(s, req, ta);
+		return;
+	}
+	aq_ta_free(ta);
+	struct ta *first = iqdb_find(m->ta);
+	/* A worker's links all live in one loop. */
+	if (first && first->home == s->l->loop)
+		take_over(first, s, req);
+	else
+		refuse_commit(s, req, m->ta, -EALREADY);
 }
 
 /* ---- segments: told to the committer */
@@ -477,9 +499,4 @@ void intake_credit(struct qloop *l, uint8_t level, const char *cause)
 unsigned intake_links(void)
 {
 	return atomic_load(&links_up);
-}
-
-unsigned intake_open(void)
-{
-	return atomic_load(&open_count);
 }

@@ -17,7 +17,5 @@ void intake_bad(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance);
 void intake_credit(struct qloop *l, uint8_t level, const char *cause);
 /* Any thread: links that are up. */
 unsigned intake_links(void);
-/* Transactions whose commit is going on, all loops. */
-unsigned intake_open(void);
 
 #endif

@@ -48,13 +48,24 @@ static void free_later(struct rcu_head *head)
 	free(g);
 }
 
+void live_committer(const struct qmgr_options *o, struct committer_setup *out)
+{
+	*out = (struct committer_setup){ .max_delay_usec = o->ibdb_max_commit_delay,
+					 .hold_usec = o->commit_hold,
+					 .max_batch = o->ibdb_max_open_tas,
+					 .checkpoint_bytes = o->defedb_kbytes_written_for_checkpointing,
+					 .checkpoint_usec = o->defedb_delay_between_2_checkpoints };
+}
+
 /* Those who keep numbers of their own. */
 static void tune(struct qmgr *q, const struct qmgr_options *o)
 {
 	log_set_level(o->common.log_level);
 	icc_tune(o->smtps_max_connections, o->smtps_max_connection_rate);
 	occ_tune(o->smtpc_initial_connections, o->smtpc_max_connections, o->retry_min_delay);
-	committer_tune(q->committer, o->ibdb_max_commit_delay, o->commit_hold, o->ibdb_max_open_tas);
+	struct committer_setup c;
+	live_committer(o, &c);
+	committer_tune(q->committer, &c);
 }
 
 int live_reload(struct qmgr *q, struct buf *report)

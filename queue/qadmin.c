@@ -7,6 +7,7 @@
 #include "queue/feedback.h"
 #include "queue/icc.h"
 #include "queue/intake.h"
+#include "queue/iqdb.h"
 #include "queue/keeper.h"
 #include "queue/listing.h"
 #include "queue/live.h"
@@ -142,7 +143,7 @@ static enum ctl_step status_run(struct ctl_request *rq)
 		   "smX qmgr %s\naq: %u of %u recipients\niqdb: %u of %u recipients\ndestinations: %u\n"
 		   "waiting recipients: %u\nattempts: %u\nclients: %u\nsmtps workers: %u\nsmtpc workers: %u\n"
 		   "feedback: %d (%s)\n",
-		   SMX_VERSION, aq_count(), aq_max(), intake_open(), q->opt.iqdb_max_cache_entries, all.destinations,
+		   SMX_VERSION, aq_count(), aq_max(), iqdb_count(), iqdb_max(), all.destinations,
 		   all.queued, all.attempts, icc_count(), intake_links(), agents_up(), (int)feedback_level(),
 		   feedback_cause());
 	return CTL_DONE;

@@ -13,6 +13,7 @@
 #include "queue/feedback.h"
 #include "queue/icc.h"
 #include "queue/intake.h"
+#include "queue/iqdb.h"
 #include "queue/keeper.h"
 #include "queue/live.h"
 #include "queue/outcome.h"
@@ -109,17 +110,7 @@ static void bad_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance
 
 static void start_committer(void)
 {
-	struct committer_setup s = { .store = qm.store,
-				     .reopen = qm.store_setup,
-				     .segments = qm.segments,
-				     .base = qm.global.cdb_base_directory,
-				     .max_delay_usec = qm.opt.ibdb_max_commit_delay,
-				     .hold_usec = qm.opt.commit_hold,
-				     .max_batch = qm.opt.ibdb_max_open_tas,
-				     .deferred = keeper_deferred,
-				     .recycle = recycle,
-				     .bad = bad_segment,
-				     .ctx = &qm };
+	struct committer_setup s;
 	struct passwd *pw = getpwnam(SMX_SMTPC_USER);
 	struct cdb_writer_setup w = { .base = qm.global.cdb_base_directory,
 				      .gid = pw && geteuid() != pw->pw_uid ? pw->pw_gid : (gid_t)-1,
@@ -128,6 +119,15 @@ static void start_committer(void)
 				      .ctx = &qm };
 	int error = 0;
 
+	live_committer(&qm.opt, &s);
+	s.store = qm.store;
+	s.reopen = qm.store_setup;
+	s.segments = qm.segments;
+	s.base = qm.global.cdb_base_directory;
+	s.deferred = keeper_deferred;
+	s.recycle = recycle;
+	s.bad = bad_segment;
+	s.ctx = &qm;
 	qm.committer = committer_start(&s);
 	qm.writer = cdb_writer_new(&w, &error);
 	if (!qm.writer)
@@ -138,6 +138,8 @@ static void make_loops(void)
 {
 	unsigned n = qm.opt.max_threads ? qm.opt.max_threads : thread_cpu_count();
 
+	if (n < qm.opt.min_threads)
+		n = qm.opt.min_threads;
 	qm.loop_count = n > QMGR_LOOPS_MAX ? QMGR_LOOPS_MAX : n;
 	process_hello(&qm.hello, "qmgr", 0, qm.loop_count);
 	for (unsigned i = 0; i < qm.loop_count; i++) {
@@ -223,6 +225,7 @@ static void tables(void)
 				 .max_rate = qm.opt.smtps_max_connection_rate };
 
 	aq_init(qm.opt.aq_max_entries);
+	iqdb_init(qm.opt.iqdb_hash_table_entries, qm.opt.iqdb_max_cache_entries);
 	occ_init(&occ);
 	icc_init(&icc);
 }
@@ -247,6 +250,8 @@ int main(int argc, char **argv)
 {
 	conf_main(&qmgr_options_component, argc, argv, &qm.opt, &qm.global, &qm.run);
 	process_begin("qmgr", &qm.opt.common, qm.opt.max_fds);
+	if (qm.opt.debug_level)
+		log_set_level(LOG_LV_DEBUG);
 	thread_main_register();
 	qmgr_stats_define();
 	stats_thread();

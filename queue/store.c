@@ -262,11 +262,6 @@ unsigned store_batch_count(struct store_batch *b)
 	return (unsigned)rocksdb_writebatch_count(b->b);
 }
 
-void store_batch_clear(struct store_batch *b)
-{
-	rocksdb_writebatch_clear(b->b);
-}
-
 int store_write(struct store *s, struct store_batch *b)
 {
 	char *err = NULL;
@@ -280,12 +275,20 @@ int store_write(struct store *s, struct store_batch *b)
 	return rc;
 }
 
-int store_flush(struct store *s)
+uint64_t store_batch_bytes(struct store_batch *b)
+{
+	size_t n;
+
+	rocksdb_writebatch_data(b->b, &n);
+	return n;
+}
+
+int store_checkpoint(struct store *s)
 {
 	rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
 	char *err = NULL;
 
-	rocksdb_flushoptions_set_wait(o, 1);
+	rocksdb_flushoptions_set_wait(o, 0);
 	for (int i = 0; i < STORE_FAMILIES && !err; i++)
 		rocksdb_flush_cf(s->db, o, s->family[i], &err);
 	rocksdb_flushoptions_destroy(o);

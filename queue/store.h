@@ -48,11 +48,12 @@ void store_delete(struct store *s, struct store_batch *b, enum store_family f, s
 /* For keys that were put exactly once. */
 void store_delete_once(struct store *s, struct store_batch *b, enum store_family f, struct span key);
 unsigned store_batch_count(struct store_batch *b);
-void store_batch_clear(struct store_batch *b);
 /* Writes and syncs; the batch is cleared on success. 0 or -errno. */
 int store_write(struct store *s, struct store_batch *b);
-/* Memtables to files. 0 or -errno. */
-int store_flush(struct store *s);
+/* Bytes that the batch adds to the log. */
+uint64_t store_batch_bytes(struct store_batch *b);
+/* Begins to write memtables to files; does not wait. 0 or -errno. */
+int store_checkpoint(struct store *s);
 /* What the last failure said; own thread's copy. */
 const char *store_error(void);
 
