@@ -43,44 +43,101 @@ void smtps_ta_leave(struct smtps_session *s)
 		smtps_ta_free(ta);
 }
 
+/* ---- equal recipients and routes */
+
+enum { BUCKETS_FIRST = 16 };
+
+static struct smtps_node **bucket(const struct smtps_index *x, uint64_t hash)
+{
+	return &x->bucket[hash & (x->buckets - 1)];
+}
+
+static struct smtps_node *first_of(const struct smtps_index *x, uint64_t hash)
+{
+	return x->buckets ? *bucket(x, hash) : NULL;
+}
+
+/* Room for one more; the old buckets stay in the arena. False without memory. */
+static bool index_grow(struct arena *a, struct smtps_index *x)
+{
+	struct smtps_index more = { .buckets = x->buckets ? x->buckets * 4 : BUCKETS_FIRST };
+	struct smtps_node *next;
+
+	if (x->count < x->buckets)
+		return true;
+	more.bucket = arena_alloc(a, more.buckets * sizeof(struct smtps_node *));
+	if (!more.bucket)
+		return x->buckets != 0;
+	memset(more.bucket, 0, more.buckets * sizeof(struct smtps_node *));
+	for (uint32_t i = 0; i < x->buckets; i++)
+		for (struct smtps_node *n = x->bucket[i]; n; n = next) {
+			struct smtps_node **to = bucket(&more, n->hash);
+
+			next = n->next;
+			n->next = *to;
+			*to = n;
+		}
+	more.count = x->count;
+	*x = more;
+	return true;
+}
+
+/* Without memory what is equal later is not found: one copy or one route more. */
+static void index_add(struct arena *a, struct smtps_index *x, struct smtps_node *n)
+{
+	if (!index_grow(a, x))
+		return;
+	struct smtps_node **to = bucket(x, n->hash);
+
+	n->next = *to;
+	*to = n;
+	x->count++;
+}
+
 /* The number of a route; equal ones are kept once. ENV_NO_ROUTE without memory. */
 static uint32_t route_number(struct smtps_ta *ta, struct span bytes)
 {
 	uint64_t hash = span_hash(bytes);
-	uint32_t n = 0;
 
-	for (const struct smtps_route *r = ta->route; r; r = r->next, n++)
-		if (r->hash == hash && span_eq(r->bytes, bytes))
-			return n;
+	for (struct smtps_node *n = first_of(&ta->route_index, hash); n; n = n->next) {
+		const struct smtps_route *r = (const struct smtps_route *)n;
+
+		if (n->hash == hash && span_eq(r->bytes, bytes))
+			return r->number;
+	}
 	struct smtps_route *r = arena_alloc(ta->arena, sizeof *r);
 	if (!r)
 		return ENV_NO_ROUTE;
 	/* The bytes were copied into the arena with the verdict. */
-	*r = (struct smtps_route){ .bytes = bytes, .hash = hash };
+	*r = (struct smtps_route){ .node.hash = hash, .bytes = bytes, .number = ta->route_count++ };
 	*ta->route_end = r;
 	ta->route_end = &r->next;
-	ta->route_count++;
-	return n;
+	index_add(ta->arena, &ta->route_index, &r->node);
+	return r->number;
 }
 
 static bool is_repeated(const struct smtps_ta *ta, const struct smtps_rcpt *r)
 {
-	for (const struct smtps_rcpt *o = ta->rcpt; o; o = o->next)
-		if (o->hash == r->hash && span_eq(o->addr, r->addr) && span_eq(o->orcpt, r->orcpt) &&
-		    o->notify == r->notify && !o->discard)
+	for (struct smtps_node *n = first_of(&ta->rcpt_index, r->node.hash); n; n = n->next) {
+		const struct smtps_rcpt *o = (const struct smtps_rcpt *)n;
+
+		if (n->hash == r->node.hash && span_eq(o->addr, r->addr) &&
+		    span_eq(o->orcpt, r->orcpt) && o->notify == r->notify && !o->discard)
 			return true;
+	}
 	return false;
 }
 
 void smtps_ta_add_rcpt(struct smtps_ta *ta, struct smtps_rcpt *r, struct span route)
 {
 	r->next = NULL;
-	r->hash = span_hash(r->addr);
+	r->node.hash = span_hash(r->addr);
 	r->discard |= is_repeated(ta, r);
 	r->idx = ta->rcpt_count;
 	r->route = route.n ? route_number(ta, route) : ENV_NO_ROUTE;
 	*ta->rcpt_end = r;
 	ta->rcpt_end = &r->next;
+	index_add(ta->arena, &ta->rcpt_index, &r->node);
 	ta->rcpt_count++;
 	ta->kept_count += !r->discard;
 	ta->host->rcpt_count++;

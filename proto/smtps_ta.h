@@ -14,21 +14,33 @@
 
 struct smtps_sending;
 
+/* Finds what is equal among many. */
+struct smtps_node {
+	struct smtps_node *next;
+	uint64_t hash;
+};
+
+struct smtps_index {
+	struct smtps_node **bucket; /* in the transaction's arena */
+	uint32_t buckets, count;
+};
+
 struct smtps_rcpt {
+	struct smtps_node node; /* first; hash of addr */
 	struct smtps_rcpt *next;
 	struct span addr, orcpt;
 	uint32_t idx;
 	uint32_t route; /* index, or ENV_NO_ROUTE */
-	uint64_t hash;  /* of addr, to find the same one again */
 	uint8_t notify;
 	bool discard;
 	bool postmaster; /* came without a domain: accepted always */
 };
 
 struct smtps_route {
+	struct smtps_node node; /* first */
 	struct smtps_route *next;
 	struct span bytes;
-	uint64_t hash;
+	uint32_t number;
 };
 
 /* The content on its way in. */
@@ -52,6 +64,7 @@ struct smtps_ta {
 	struct span later; /* error of the check at MAIL that RCPT gets; empty: none */
 	struct smtps_rcpt *rcpt, **rcpt_end;
 	struct smtps_route *route, **route_end;
+	struct smtps_index rcpt_index, route_index;
 	uint32_t rcpt_count, route_count, kept_count; /* kept: not discarded */
 	uint32_t pending;                             /* RCPT that wait for smar */
 	uint32_t bad, invalid, nops;
@@ -65,9 +78,9 @@ void smtps_ta_free(struct smtps_ta *ta);
 /* The session's transaction ends: it is freed, or left to its commit. */
 void smtps_ta_leave(struct smtps_session *s);
 
-/* An accepted recipient, in the arena of ta; route: encoded, in the arena too, empty: none. One that is there
- * already, word for word and with the same parameters, gets no second copy of the message: it is kept for the count
- * of RCPT commands only. */
+/* An accepted recipient, in the arena of ta; route: encoded, in the arena too, empty: none. One
+ * that is there already, word for word and with the same parameters, gets no second copy of the
+ * message: it is kept for the count of RCPT commands only. */
 void smtps_ta_add_rcpt(struct smtps_ta *ta, struct smtps_rcpt *r, struct span route);
 
 /* The envelope as it is sent and stored. 0, -ENOMEM, -EMSGSIZE. */

@@ -242,14 +242,14 @@ static void activate(struct loop_mail *m)
 {
 	struct smtps_worker *w = OF(m, struct smtps_worker, activate_mail);
 
-	atomic_store_explicit(&w->mail_out, false, memory_order_relaxed);
+	atomic_store_explicit(&w->mail_out, false, memory_order_release);
 	set_active(w, true);
 }
 
 static void activate_other(struct smtps_worker *o)
 {
 	if (atomic_load_explicit(&o->active, memory_order_relaxed) ||
-	    atomic_exchange_explicit(&o->mail_out, true, memory_order_relaxed))
+	    atomic_exchange_explicit(&o->mail_out, true, memory_order_acquire))
 		return;
 	loop_post(o->loop, &o->activate_mail);
 }
