@@ -25,7 +25,8 @@ struct link {
 	struct timer timer;             /* client: connect again; both: hello must come */
 	struct loop_mail move;
 	usec_t retry_usec;
-	struct link_server *srv;
+	struct link_server *srv;        /* accepted, but no hello yet: in its list */
+	struct link *next_new, **prev_new;
 	char path[];
 };
 
@@ -36,6 +37,7 @@ struct link_server {
 	const struct link_ops *ops;
 	link_pick_fn *pick;
 	void *ctx;
+	struct link *fresh;             /* no hello yet */
 };
 
 static uid_t allowed[8];
@@ -199,21 +201,34 @@ static void moved_in(struct loop_mail *m)
 	link_ready(&k->io, 0);
 }
 
-static void server_hello(struct link *k)
+static void leave_server(struct link *k)
 {
-	void *ctx = NULL;
-	struct loop *to = k->srv->pick(k->srv->ctx, &k->peer, &ctx);
+	if (!k->srv)
+		return;
+	*k->prev_new = k->next_new;
+	if (k->next_new)
+		k->next_new->prev_new = k->prev_new;
+	k->srv = NULL;
+}
 
+/* false: the link lives in another loop now, where it may be gone already. */
+static bool server_hello(struct link *k)
+{
+	struct link_server *s = k->srv;
+	void *ctx = NULL;
+
+	leave_server(k);
+	struct loop *to = s->pick(s->ctx, &k->peer, &ctx);
 	if (!to) {
 		link_refuse(k, "not wanted");
-		return;
+		return true;
 	}
 	int fd = k->io.fd;
 	k->ctx = ctx;
 	if (to == k->loop) {
 		send_hello(k);
 		come_up(k);
-		return;
+		return true;
 	}
 	loop_timer_stop(k->loop, &k->timer);
 	loop_io_del(k->loop, &k->io);
@@ -221,6 +236,7 @@ static void server_hello(struct link *k)
 	k->loop = to;
 	k->move.fn = moved_in;
 	loop_post(to, &k->move);
+	return false;
 }
 
 /* One frame; false: the link has left this loop or is dead. */
@@ -265,13 +281,8 @@ static void parse(struct link *k)
 		buf_eat(&k->in, 4 + (size_t)len);
 		if (!go_on)
 			return;
-		if (first && k->server) {
-			struct loop *l = k->loop;
-
-			server_hello(k);
-			if (k->loop != l)
-				return;
-		}
+		if (first && k->server && !server_hello(k))
+			return;
 	}
 }
 
@@ -314,6 +325,7 @@ static void close_fd(struct link *k)
 		k->io.fd = -1;
 	}
 	loop_timer_stop(k->loop, &k->timer);
+	leave_server(k);
 	buf_release(&k->in);
 	buf_release(&k->out);
 	k->have_peer = false;
@@ -409,6 +421,11 @@ static void server_ready(struct loop_io *io, uint32_t events)
 		}
 		k->server = true;
 		k->srv = s;
+		k->next_new = s->fresh;
+		k->prev_new = &s->fresh;
+		if (k->next_new)
+			k->next_new->prev_new = &k->next_new;
+		s->fresh = k;
 		k->timer.fn = hello_timeout;
 		loop_timer_after(s->loop, &k->timer, HELLO_TIMEOUT_USEC);
 	}
@@ -434,6 +451,8 @@ void link_server_free(struct link_server *s)
 {
 	int fd = s->io.fd;
 
+	while (s->fresh)
+		link_free(s->fresh);
 	loop_io_del(s->loop, &s->io);
 	close(fd);
 	free(s);

@@ -51,17 +51,21 @@ struct link_server;
 typedef struct loop *link_pick_fn(void *server_ctx, const struct link_hello *peer, void **ctx);
 struct link_server *link_listen(struct loop *l, int fd, const struct link_hello *me, const struct link_ops *ops,
 				link_pick_fn *pick, void *server_ctx);
-/* Stops listening; links stay. */
+/* Stops listening; links stay, but connections without a hello yet are closed. */
 void link_server_free(struct link_server *s);
 /* Uids that may connect besides our own and root's; at most 8, before the first link_listen(). */
 void link_allow_uid(uid_t uid);
 /* Is the peer of a unix socket root, our own user or one of link_allow_uid()? Control sockets ask too. */
 bool link_peer_allowed(int fd);
 
+/* Both sides have said hello; false for NULL. */
 bool link_is_up(const struct link *k);
+/* What link_connect() or pick gave, and another one. */
 void *link_ctx(const struct link *k);
 void link_set_ctx(struct link *k, void *ctx);
+/* The loop it lives in. */
 struct loop *link_loop(const struct link *k);
+/* What the peer said of itself; valid while the link is up and in down(). */
 const struct link_hello *link_peer(const struct link *k);
 
 /* Queues a message; it leaves at the end of the turn. 0, -ENOTCONN while the link is down, -ENOMEM. */

@@ -53,6 +53,7 @@ int loop_io_mod(struct loop *l, struct loop_io *io, uint32_t events);
 /* Stop watching; does not close. Events of this turn for it are forgotten, so io may be freed. */
 void loop_io_del(struct loop *l, struct loop_io *io);
 
+/* timer_set() and timer_stop() on the wheel of the loop; after: from the begin of this turn. */
 void loop_timer_set(struct loop *l, struct timer *t, usec_t at);
 void loop_timer_after(struct loop *l, struct timer *t, usec_t delay_usec);
 void loop_timer_stop(struct loop *l, struct timer *t);

@@ -17,7 +17,9 @@ struct pool {
 	void *slabs;
 };
 
+/* An empty pool; the struct is embedded in its user. */
 void pool_init(struct pool *p, size_t object_bytes, size_t max_count);
+/* Gives all memory back, whatever is still in use. */
 void pool_free(struct pool *p);
 /* An object with undefined content, aligned to 16, or NULL at the ceiling. */
 void *pool_get(struct pool *p);

@@ -25,6 +25,7 @@ struct timer_wheel {
 	unsigned count;
 };
 
+/* An empty wheel that begins at now. */
 void timer_wheel_init(struct timer_wheel *w, usec_t now);
 /* Sets t to fire at `at` (rounded up to a ms), once; a set timer is moved. fn must be filled in. */
 void timer_set(struct timer_wheel *w, struct timer *t, usec_t at);

@@ -133,7 +133,7 @@ static void open_log(const struct smtpc_options *o)
 {
 	const struct conf_common *c = &o->common;
 
-	log_open(&(struct log_setup){ .level = c->log_level,
+	log_open(&(struct log_setup){ .level = o->debug_level ? LOG_LV_DEBUG : c->log_level,
 				      .json = c->log_format == CONF_LOG_JSON,
 				      .syslog_ident = !c->log_facility ? NULL
 						      : c->log_ident   ? c->log_ident

@@ -112,17 +112,6 @@ unsigned aq_max(void)
 	return max_count;
 }
 
-bool aq_reserve(unsigned n)
-{
-	unsigned now = atomic_load_explicit(&count, memory_order_relaxed);
-
-	do {
-		if (now + n > max_count)
-			return false;
-	} while (!atomic_compare_exchange_weak(&count, &now, now + n));
-	return true;
-}
-
 void aq_take(unsigned n)
 {
 	atomic_fetch_add(&count, n);
@@ -203,6 +192,13 @@ void aq_rcpt_drop_route(struct rcpt *r)
 {
 	if (r->route)
 		put_route(r, NULL);
+}
+
+struct span aq_rcpt_own_route(const struct rcpt *r)
+{
+	struct rcpt_route *p = RCU_READ(r->route);
+
+	return p ? span_of(p->bytes, p->n) : span_of("", 0);
 }
 
 struct span aq_rcpt_route(const struct ta *ta, uint32_t idx, bool *forced)

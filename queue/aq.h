@@ -44,10 +44,11 @@ struct rcpt_reply {
 
 struct rcpt {
 	_Atomic uint8_t state;          /* enum rcpt_state */
-	uint8_t stage;                  /* enum msg_stage of the last reply */
+	_Atomic uint8_t stage;          /* enum msg_stage of the last reply */
 	uint8_t warned;
-	uint32_t attempts;
-	usec_t wall_last;               /* of the last attempt, 0: none */
+	uint8_t was_held;               /* before the keeper made it active */
+	_Atomic uint32_t attempts;
+	_Atomic usec_t wall_last;       /* of the last attempt, 0: none */
 	_Atomic usec_t wall_next;       /* of the next attempt, when it is deferred */
 	struct rcpt_reply *reply;       /* last reply, by RCU_PUBLISH; NULL: none */
 	struct rcpt_route *route;       /* by RCU_PUBLISH; NULL: that of the envelope */
@@ -136,9 +137,7 @@ struct cds_lfht *aq_table(void);
 /* Recipients in AQ, all loops together. */
 unsigned aq_count(void);
 unsigned aq_max(void);
-/* Takes room for n; false: there is none (nothing is taken). */
-bool aq_reserve(unsigned n);
-/* Takes it even over the ceiling: one transaction is never torn apart for counting. */
+/* Takes room for n, even over the ceiling: one transaction is never torn apart for counting. */
 void aq_take(unsigned n);
 void aq_give(unsigned n);
 
@@ -152,6 +151,8 @@ void aq_rcpt_set_route(struct ta *ta, uint32_t idx, struct span route, bool forc
 void aq_rcpt_restore(struct ta *ta, uint32_t idx, const struct store_deferred *d);
 /* Back to the envelope's; its loop only. */
 void aq_rcpt_drop_route(struct rcpt *r);
+/* The route that is not its envelope's, empty: none. Valid in the read section. */
+struct span aq_rcpt_own_route(const struct rcpt *r);
 /* Where it goes as far as we know, encoded; empty: nobody knows. Valid in the read section. forced may be NULL. */
 struct span aq_rcpt_route(const struct ta *ta, uint32_t idx, bool *forced);
 

@@ -36,6 +36,7 @@ struct committer_setup {
 	void *ctx;
 };
 
+/* Starts the thread; never NULL. What s points to must outlive it. */
 struct committer *committer_start(const struct committer_setup *s);
 /* New numbers out of s, not its other members; any thread. */
 void committer_tune(struct committer *c, const struct committer_setup *s);

@@ -55,6 +55,7 @@ struct dest {
 
 struct dests;
 
+/* The empty table of a loop; timer() gets the timer of a destination. */
 struct dests *dests_new(struct qloop *l, void (*timer)(struct timer *t));
 /* The destination of these route bytes, made when it is new. NULL: no route. */
 struct dest *dests_get(struct dests *t, struct span route);

@@ -18,6 +18,7 @@ struct icc_setup {
 	unsigned max_rate;              /* smtps.max_connection_rate, per 60 s */
 };
 
+/* Once, at the start. */
 void icc_init(const struct icc_setup *s);
 /* New limits; any thread. */
 void icc_tune(unsigned max_open, unsigned max_rate);

@@ -2,6 +2,8 @@
  * queue/keeper.h - brings deferred recipients back into the active queue when their time has come.
  *
  * Thread: its own; reads the database (index by time), finds or loads the transaction, and posts to a loop.
+ * Orders: recipients that the operator wants something done with are brought the same way, between two steps of the
+ *         walk; the keeper is the only one who loads a transaction.
  * Cost:   the walk begins behind what was read before (a low-water mark), never at the first key; what is not
  *         due is not looked at. It stops when AQ is full and goes on when there is room.
  */
@@ -11,12 +13,19 @@
 
 struct keeper;
 
+/* Starts the thread, and ends it. */
 struct keeper *keeper_start(struct qmgr *q);
 void keeper_stop(struct keeper *k);
 /* Committer: recipients were deferred, the earliest to wall_next. */
 void keeper_deferred(void *qmgr, usec_t wall_next);
-/* Look now, whatever the time of the entries says, up to wall_upto (retry now). Any thread. */
-void keeper_hurry(usec_t wall_upto);
+/* Bring these recipients of one transaction back, whatever their time, with an order for their loop. idx is copied,
+ * the caller keeps its reference to o. Any thread. */
+struct order;
+void keeper_order(uint64_t id, const uint32_t *idx, unsigned count, struct order *o);
+/* fn(loop 0, arg) when all that was ordered before is in its loop. Any thread. */
+void keeper_after_orders(void (*fn)(struct qloop *l, void *arg), void *arg);
+/* Recipients of orders that wait for the keeper. Any thread. */
+unsigned keeper_ordered(void);
 
 /* Start-up: a transaction from its record in ibdb, with the marks of finished recipients and the records of
  * deferred ones applied; not in the table. NULL: *error, -ENOENT when it is not there. */

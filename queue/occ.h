@@ -40,6 +40,7 @@ struct occ_setup {
 };
 enum { OCC_DOWN_USEC = 60 * USEC_PER_SEC };
 
+/* Once, at the start. */
 void occ_init(const struct occ_setup *s);
 /* New limits; any thread. */
 void occ_tune(unsigned initial, unsigned max, usec_t retry_min_usec);

@@ -554,7 +554,3 @@ void segments_forget_absent(struct segments *t, struct store *s, struct store_ba
 	}
 }
 
-unsigned segments_count(const struct segments *t)
-{
-	return t->count;
-}

@@ -18,6 +18,7 @@
 struct segments;
 struct segment;
 
+/* An empty table for the content database below base; closes what it opened. */
 struct segments *segments_new(const char *base);
 void segments_free(struct segments *t);
 
@@ -63,6 +64,5 @@ int segment_replay(struct segments *t, struct segment *g, int (*each)(void *ctx,
 struct segment *segments_adopt(struct segments *t, uint64_t seg);
 /* Start-up, when all files were adopted and their folders synced: rows without a file go. */
 void segments_forget_absent(struct segments *t, struct store *s, struct store_batch *b);
-unsigned segments_count(const struct segments *t);
 
 #endif
