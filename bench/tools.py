@@ -1,4 +1,5 @@
 """smtp-source and smtp-sink from Python."""
+import atexit
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ class Sink:
         self.p = subprocess.Popen([program(build, 'smtp-sink'), '-q', '--json', self.out, '--control', self.control,
                                    '--port-file', port_file, *args, *listen],
                                   stdin=subprocess.DEVNULL, stdout=self.err, stderr=self.err)
+        atexit.register(self.close)
         if not procs.wait_until(lambda: os.path.exists(port_file) or self.p.poll() is not None, 10) or self.p.poll():
             raise RuntimeError('smtp-sink did not start: ' + self.log_tail())
         with open(port_file) as f:
@@ -76,6 +78,7 @@ class Sink:
             self.close()
 
     def close(self):
+        atexit.unregister(self.close)
         if self.p.poll() is None:
             self.p.kill()
             self.p.wait()
