@@ -1,5 +1,6 @@
 #include "core/clock.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,19 @@ usec_t clock_now(void)
 usec_t clock_wall(void)
 {
 	return get(CLOCK_REALTIME);
+}
+
+usec_t clock_steady(void)
+{
+	static _Atomic usec_t offset;
+	usec_t o = atomic_load_explicit(&offset, memory_order_relaxed), none = 0;
+
+	if (!o) {
+		o = clock_wall() - clock_now();
+		if (!atomic_compare_exchange_strong(&offset, &none, o))
+			o = none;
+	}
+	return clock_now() + o;
 }
 
 usec_t clock_thread_cpu(void)

@@ -16,6 +16,9 @@ enum { USEC_PER_MSEC = 1000, USEC_PER_SEC = 1000000 };
 usec_t clock_now(void);
 /* Wall-clock time in microseconds since 1970. May jump. */
 usec_t clock_wall(void);
+/* Wall-clock time that does not jump: that of the first call in this process plus monotonic time since. For ages and
+ * times to try again, which a jump of the wall clock must neither expire nor stop. */
+usec_t clock_steady(void);
 /* CPU time of the calling thread in microseconds. */
 usec_t clock_thread_cpu(void);
 

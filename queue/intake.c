@@ -189,7 +189,7 @@ static void admit(struct qloop *l, struct ta *ta)
 	for (uint32_t i = 0; i < n; i++)
 		idx[i] = i;
 	if (aq_count() > aq_max())
-		outcome_spill(l, ta, idx, n, clock_wall());
+		outcome_spill(l, ta, idx, n, clock_steady());
 	else
 		routes_queue(l, ta, idx, n, true);
 	if (idx != few)

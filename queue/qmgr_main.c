@@ -178,7 +178,7 @@ static void queue_found(void)
 		if (n == 0)
 			commit_finish(qm.committer, ta);
 		else if (aq_count() > aq_max())
-			outcome_spill(l, ta, idx, n, clock_wall());
+			outcome_spill(l, ta, idx, n, clock_steady());
 		else
 			routes_queue(l, ta, idx, n, true);
 		free(idx);

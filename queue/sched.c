@@ -458,7 +458,7 @@ static void timed_out(struct qloop *l, struct job *j, void *ctx)
 static void sweep_one(struct dest *d, void *ctx)
 {
 	struct qloop *l = ctx;
-	usec_t wall_next = clock_wall() + qmgr_live(l->q)->retry_min_delay;
+	usec_t wall_next = clock_steady() + qmgr_live(l->q)->retry_min_delay;
 
 	atomic_fetch_sub_explicit(&l->sched->queued_count,
 				  dest_drain(d, loop_now(l->loop) - qmgr_live(l->q)->scheduler_timeout, timed_out, &wall_next),

@@ -6,6 +6,16 @@
 #include <string.h>
 #include <time.h>
 
+static void steady(void)
+{
+	usec_t a = clock_steady(), wall = clock_wall(), b = clock_steady();
+
+	ok(wall - a < 60 * (usec_t)USEC_PER_SEC && a - wall < 60 * (usec_t)USEC_PER_SEC, "steady time begins at the wall clock's");
+	ok(b >= a, "and never goes back");
+	usec_t m = clock_now(), s = clock_steady(), m2 = clock_now();
+	ok(s - a >= m - m2 && clock_steady() - s <= clock_now() - m, "and goes on as monotonic time does");
+}
+
 int main(void)
 {
 	static const struct {
@@ -48,5 +58,6 @@ int main(void)
 	time_t now = time(NULL);
 	ok(clock_wall() / USEC_PER_SEC - now <= 1 && clock_wall() / USEC_PER_SEC >= now,
 	   "wall time is that of the system");
+	steady();
 	return plan_done();
 }
