@@ -3,6 +3,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "core/thread.h"
+#include "queue/orders.h"
 #include "queue/routes.h"
 
 #include <errno.h>
@@ -13,13 +14,27 @@ enum { AQ_SHARE_PERCENT = 80, FULL_WAIT_USEC = 50000, IDLE_WAIT_SEC = 3600 };
 struct keeper {
 	struct qmgr *q;
 	pthread_t thread;
-	pthread_mutex_t lock;           /* wake, hurry; never held over I/O */
+	pthread_mutex_t lock;           /* wall_low, ordered; never held over I/O */
 	pthread_cond_t cond;
 	atomic_bool stop;
 	usec_t wall_low;                /* lowest time deferred since the last walk, 0: none */
 	usec_t hurry;
+	struct ordered *ordered, **ordered_end;
+	struct ordered *again;          /* own: their transaction is being unloaded */
+	atomic_uint ordered_count;
 	usec_t cursor;                  /* all before it is in AQ or gone */
 	unsigned next_loop;
+};
+
+/* What is to be brought back with an order; without one: a mark. */
+struct ordered {
+	struct ordered *next;
+	uint64_t id;
+	struct order *order;
+	void (*fn)(struct qloop *l, void *arg);
+	void *arg;
+	unsigned count;
+	uint32_t idx[];
 };
 
 static struct keeper *the;
@@ -91,15 +106,30 @@ struct ta *keeper_load(struct store *s, uint64_t id, int *error)
 
 struct due {
 	struct ta *ta;
-	uint32_t idx;
+	unsigned count;
+	uint32_t idx[];
 };
 
 static void in_loop(struct qloop *l, void *arg)
 {
 	struct due *d = arg;
+	uint32_t *left = orders_take(l, d->ta, d->idx, &d->count);
 
-	routes_queue(l, d->ta, &d->idx, 1, false);
+	if (d->count)
+		routes_queue(l, d->ta, left ? left : d->idx, d->count, false);
+	free(left);
 	free(d);
+}
+
+static void send_to_loop(struct keeper *k, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	struct due *d = xmalloc(sizeof *d + count * sizeof *idx);
+
+	d->ta = ta;
+	d->count = count;
+	memcpy(d->idx, idx, count * sizeof *idx);
+	/* Packed: loop 0 does it, as long as it is not full. */
+	qloop_post(&k->q->loop[0], in_loop, d);
 }
 
 /* Counts the recipient as active unless the transaction is on its way out. */
@@ -111,6 +141,7 @@ static bool activate(struct ta *ta, uint32_t idx)
 		if (active >= AQ_DYING)
 			return false;
 	} while (!atomic_compare_exchange_weak(&ta->active, &active, active + 1));
+	ta->rcpt[idx].was_held = atomic_load(&ta->rcpt[idx].state) == RCPT_HELD;
 	atomic_store(&ta->rcpt[idx].state, RCPT_ACTIVE);
 	aq_take(1);
 	return true;
@@ -139,11 +170,132 @@ static int bring(struct keeper *k, uint64_t id, uint32_t idx)
 		if (!activate(ta, idx))
 			return -EAGAIN;
 	}
-	struct due *d = xmalloc(sizeof *d);
-	*d = (struct due){ ta, idx };
-	/* Packed: loop 0 does it, as long as it is not full. */
-	qloop_post(&k->q->loop[0], in_loop, d);
+	send_to_loop(k, ta, &idx, 1);
 	return 0;
+}
+
+/* ---- orders */
+
+static void count_gone(struct order *o, unsigned gone, unsigned failed)
+{
+	atomic_fetch_add(&o->gone, gone);
+	atomic_fetch_add(&o->failed, failed);
+}
+
+/* Makes those active that the order is for; returns how many, in front of w->idx. *left: the transaction is being
+ * unloaded, nothing was done. */
+static unsigned activate_ordered(struct ta *ta, struct ordered *w, bool *left)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < w->count; i++) {
+		uint32_t idx = w->idx[i];
+		uint8_t state = idx < ta->env.rcpt_count ? atomic_load(&ta->rcpt[idx].state) : RCPT_DONE;
+
+		if (state == RCPT_ACTIVE && orders_set(ta, idx, w->order))
+			continue;
+		if (state == RCPT_ACTIVE)
+			state = atomic_load(&ta->rcpt[idx].state);
+		if (state == RCPT_ACTIVE || !order_wants(w->order, state)) {
+			count_gone(w->order, 1, 0);
+		} else if (activate(ta, idx)) {
+			orders_put(ta, idx, w->order);
+			w->idx[n++] = idx;
+		} else {
+			/* None was activated: an active one would keep it here. */
+			w->idx[0] = idx;
+			memmove(w->idx + 1, w->idx + i + 1, (w->count - i - 1) * sizeof *w->idx);
+			w->count -= i;
+			*left = true;
+			return 0;
+		}
+	}
+	return n;
+}
+
+/* True: later again. */
+static bool bring_ordered(struct keeper *k, struct ordered *w)
+{
+	struct ta *ta = aq_find(w->id);
+	bool loaded = false, left = false;
+	int rc = 0;
+
+	if (!ta) {
+		ta = keeper_load(k->q->store, w->id, &rc);
+		loaded = ta != NULL;
+	}
+	if (!ta) {
+		count_gone(w->order, rc == -ENOENT ? w->count : 0, rc == -ENOENT ? 0 : w->count);
+		return false;
+	}
+	unsigned n = activate_ordered(ta, w, &left);
+	if (loaded && !n)
+		aq_ta_free(ta);
+	else if (loaded && !aq_insert(ta))
+		panic("two loaders of one transaction");
+	if (n)
+		send_to_loop(k, ta, w->idx, n);
+	return left;
+}
+
+static struct ordered *take_ordered(struct keeper *k)
+{
+	pthread_mutex_lock(&k->lock);
+	struct ordered *w = k->ordered;
+	k->ordered = NULL;
+	k->ordered_end = &k->ordered;
+	pthread_mutex_unlock(&k->lock);
+	return w;
+}
+
+static void add_ordered(struct keeper *k, struct ordered *own)
+{
+	pthread_mutex_lock(&k->lock);
+	*k->ordered_end = own;
+	k->ordered_end = &own->next;
+	pthread_cond_signal(&k->cond);
+	pthread_mutex_unlock(&k->lock);
+}
+
+/* All that is ordered; a mark waits for those that must be tried again. */
+static void run_orders(struct keeper *k)
+{
+	struct ordered *w = k->again, *next, **again = &k->again;
+
+	if (w) {
+		struct ordered *last = w;
+
+		while (last->next)
+			last = last->next;
+		last->next = take_ordered(k);
+	} else {
+		w = take_ordered(k);
+	}
+	k->again = NULL;
+	for (; w; w = next) {
+		next = w->next;
+		rcu_online();
+		bool keep = w->order ? bring_ordered(k, w) : k->again != NULL;
+		rcu_offline();
+		if (keep) {
+			w->next = NULL;
+			*again = w;
+			again = &w->next;
+			continue;
+		}
+		if (w->order) {
+			atomic_fetch_sub(&k->ordered_count, w->count);
+			order_put(w->order);
+		} else {
+			qloop_post(&k->q->loop[0], w->fn, w->arg);
+		}
+		free(w);
+	}
+}
+
+static bool has_orders(const struct keeper *k)
+{
+	return atomic_load_explicit(&k->ordered_count, memory_order_relaxed) != 0;
 }
 
 /* ---- the walk */
@@ -166,33 +318,36 @@ static usec_t walk(struct keeper *k, usec_t upto)
 		}
 		if ((uint64_t)aq_count() * 100 >= (uint64_t)aq_max() * AQ_SHARE_PERCENT) {
 			k->cursor = wall;
-			again = clock_wall() + FULL_WAIT_USEC;
+			again = clock_steady() + FULL_WAIT_USEC;
 			break;
 		}
 		rcu_online();
 		int rc = bring(k, id, idx);
 		rcu_offline();
+		if (has_orders(k) && !k->again) {
+			k->cursor = wall;
+			again = clock_steady();
+			break;
+		}
 		if (rc == -EAGAIN) {
 			k->cursor = wall;
-			again = clock_wall() + FULL_WAIT_USEC;
+			again = clock_steady() + FULL_WAIT_USEC;
 			break;
 		}
 		k->cursor = wall;
 	}
 	int rc = store_iter_end(it);
 	if (rc)
-		again = clock_wall() + USEC_PER_SEC;
-	return again ? again : clock_wall() + IDLE_WAIT_SEC * (usec_t)USEC_PER_SEC;
+		again = clock_steady() + USEC_PER_SEC;
+	return again ? again : clock_steady() + IDLE_WAIT_SEC * (usec_t)USEC_PER_SEC;
 }
 
 /* Sleeps until then, or until somebody has news. */
 static usec_t wait_until(struct keeper *k, usec_t wall)
 {
-	usec_t upto = 0;
-
 	pthread_mutex_lock(&k->lock);
-	while (!k->stop && !k->wall_low && !k->hurry && clock_wall() < wall) {
-		usec_t left = wall - clock_wall();
+	while (!k->stop && !k->wall_low && !k->hurry && !k->ordered && clock_steady() < wall) {
+		usec_t left = wall - clock_steady();
 		struct timespec ts;
 
 		clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -207,7 +362,7 @@ static usec_t wait_until(struct keeper *k, usec_t wall)
 	}
 	if (k->wall_low && k->wall_low < k->cursor)
 		k->cursor = k->wall_low;
-	upto = k->hurry;
+	usec_t upto = k->hurry;
 	if (upto)
 		k->cursor = 0;
 	k->wall_low = k->hurry = 0;
@@ -222,10 +377,11 @@ static void run(void *arg)
 
 	rcu_offline();
 	while (!k->stop) {
-		usec_t now = clock_wall();
-		usec_t again = walk(k, upto > now ? upto : now);
+		run_orders(k);
+		usec_t now = clock_steady();
+		usec_t again = walk(k, upto > now ? upto : now), soon = clock_steady() + FULL_WAIT_USEC;
 
-		upto = wait_until(k, again);
+		upto = wait_until(k, k->again && again > soon ? soon : again);
 	}
 	rcu_online();
 }
@@ -236,6 +392,7 @@ struct keeper *keeper_start(struct qmgr *q)
 	pthread_condattr_t a;
 
 	k->q = q;
+	k->ordered_end = &k->ordered;
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_condattr_init(&a);
 	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
@@ -282,4 +439,40 @@ void keeper_hurry(usec_t wall_upto)
 	k->hurry = wall_upto;
 	pthread_cond_signal(&k->cond);
 	pthread_mutex_unlock(&k->lock);
+}
+
+void keeper_order(uint64_t id, const uint32_t *idx, unsigned count, struct order *o)
+{
+	struct keeper *k = the;
+	struct ordered *w = xmalloc(sizeof *w + count * sizeof *idx);
+
+	if (!k) {
+		free(w);
+		return;
+	}
+	*w = (struct ordered){ .id = id, .order = o, .count = count };
+	memcpy(w->idx, idx, count * sizeof *idx);
+	order_get(o);
+	atomic_fetch_add(&k->ordered_count, count);
+	add_ordered(k, w);
+}
+
+void keeper_after_orders(void (*fn)(struct qloop *l, void *arg), void *arg)
+{
+	struct keeper *k = the;
+	struct ordered *w = xcalloc(1, sizeof *w);
+
+	w->fn = fn;
+	w->arg = arg;
+	if (k)
+		add_ordered(k, w);
+	else
+		free(w);
+}
+
+unsigned keeper_ordered(void)
+{
+	struct keeper *k = the;
+
+	return k ? atomic_load(&k->ordered_count) : 0;
 }

@@ -4,6 +4,7 @@
 #include "core/ids.h"
 #include "core/log.h"
 #include "queue/dsn.h"
+#include "queue/orders.h"
 #include "queue/qmgr_stats.h"
 #include "queue/retry.h"
 
@@ -62,7 +63,7 @@ static void log_rcpt(struct ta *ta, const struct msg_rcpt_result *r)
 	log_word(&line, "func", func[r->outcome]);
 	log_word(&line, "rcpt_id", rcpt_id);
 	log_addr(&line, "rcpt", ta->env.rcpt[r->idx].addr);
-	log_int(&line, "delay", (clock_wall() - ta->env.wall_arrival) / USEC_PER_SEC);
+	log_int(&line, "delay", (clock_steady() - ta->env.wall_arrival) / USEC_PER_SEC);
 	log_str(&line, "reply", r->reply);
 	log_end(&line);
 }
@@ -118,6 +119,7 @@ void outcome_ended(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned
 
 	for (unsigned i = 0; i < count; i++)
 		atomic_store(&ta->rcpt[idx[i]].state, RCPT_DONE);
+	orders_end(ta, idx, count);
 	/* Nothing is said of single recipients when the whole transaction ends here. */
 	if (atomic_load(&ta->open) > count) {
 		op = xcalloc(1, sizeof *op + count * sizeof op->rcpt[0]);
@@ -138,42 +140,56 @@ static struct commit_rcpts *deferral(struct ta *ta, const uint32_t *idx, unsigne
 	size_t text = 0;
 
 	for (unsigned i = 0; i < count; i++)
-		text += aq_rcpt_last(&ta->rcpt[idx[i]]).n;
+		text += aq_rcpt_last(&ta->rcpt[idx[i]]).n + aq_rcpt_own_route(&ta->rcpt[idx[i]]).n;
 	struct commit_rcpts *op = xcalloc(1, sizeof *op + count * sizeof op->rcpt[0] + text);
 	char *p = (char *)&op->rcpt[count];
 	op->ta = ta;
 	op->count = count;
 	for (unsigned i = 0; i < count; i++) {
 		struct rcpt *r = &ta->rcpt[idx[i]];
-		struct span reply = aq_rcpt_last(r);
+		struct span reply = aq_rcpt_last(r), route = aq_rcpt_own_route(r);
 
 		if (reply.n)
 			memcpy(p, reply.p, reply.n);
+		if (route.n)
+			memcpy(p + reply.n, route.p, route.n);
 		op->rcpt[i].idx = idx[i];
 		op->rcpt[i].deferred = (struct store_deferred){ .wall_last = r->wall_last,
 								.attempts = r->attempts,
 								.warned = r->warned,
 								.stage = r->stage,
-								.reply = span_of(p, reply.n) };
-		p += reply.n;
+								.forced = r->route && r->route->forced,
+								.reply = span_of(p, reply.n),
+								.route = span_of(p + reply.n, route.n) };
+		p += reply.n + route.n;
 	}
 	return op;
+}
+
+/* The state changes before anybody looks for an order that came meanwhile. */
+static void make(struct ta *ta, const uint32_t *idx, unsigned count, enum rcpt_state state, struct commit_rcpts *op)
+{
+	for (unsigned i = 0; i < count; i++) {
+		atomic_store_explicit(&ta->rcpt[idx[i]].wall_next, op->rcpt[i].deferred.wall_next, memory_order_relaxed);
+		atomic_store(&ta->rcpt[idx[i]].state, state);
+	}
+	orders_missed(ta, idx, count);
 }
 
 static void defer(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
 {
 	const struct qmgr_options *o = qmgr_live(l->q);
 	struct commit_rcpts *op = deferral(ta, idx, count);
-	usec_t now = clock_wall();
+	usec_t now = clock_steady();
 
 	for (unsigned i = 0; i < count; i++) {
 		struct rcpt *r = &ta->rcpt[idx[i]];
 		uint32_t spread = (uint32_t)hash_mix(ta->id, idx[i] + ((uint64_t)r->attempts << 32));
 
-		atomic_store(&r->state, RCPT_DEFERRED);
 		op->rcpt[i].deferred.wall_next =
 			now + retry_delay(o->retry_min_delay, o->retry_max_delay, r->attempts, spread);
 	}
+	make(ta, idx, count, RCPT_DEFERRED, op);
 	stats_add(QMGR_STAT_DEFERRED, count);
 	commit_rcpts(l->q->committer, op);
 	leave(l, ta, count);
@@ -181,13 +197,29 @@ static void defer(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned 
 
 void outcome_spill(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, usec_t wall_next)
 {
+	uint32_t *left = orders_take(l, ta, idx, &count);
+
+	idx = left ? left : idx;
+	if (count) {
+		struct commit_rcpts *op = deferral(ta, idx, count);
+
+		for (unsigned i = 0; i < count; i++)
+			op->rcpt[i].deferred.wall_next = wall_next;
+		make(ta, idx, count, RCPT_DEFERRED, op);
+		stats_add(QMGR_STAT_SPILLED, count);
+		commit_rcpts(l->q->committer, op);
+		leave(l, ta, count);
+	}
+	free(left);
+}
+
+void outcome_hold(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+{
 	struct commit_rcpts *op = deferral(ta, idx, count);
 
-	for (unsigned i = 0; i < count; i++) {
-		atomic_store(&ta->rcpt[idx[i]].state, RCPT_DEFERRED);
-		op->rcpt[i].deferred.wall_next = wall_next;
-	}
-	stats_add(QMGR_STAT_SPILLED, count);
+	for (unsigned i = 0; i < count; i++)
+		op->rcpt[i].deferred.held = true;
+	make(ta, idx, count, RCPT_HELD, op);
 	commit_rcpts(l->q->committer, op);
 	leave(l, ta, count);
 }
@@ -201,7 +233,7 @@ void outcome_no_dsn(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigne
 static unsigned expire(struct outcome *o)
 {
 	const struct qmgr_options *opt = qmgr_live(o->l->q);
-	usec_t age = clock_wall() - o->ta->env.wall_arrival;
+	usec_t age = clock_steady() - o->ta->env.wall_arrival;
 	unsigned warn = 0;
 
 	for (unsigned i = 0; i < o->count; i++) {
@@ -243,7 +275,49 @@ static void warn_delayed(struct outcome *o, const uint32_t *later, unsigned n)
 	free(idx);
 }
 
-void outcome_end(struct outcome *o)
+static uint8_t outcome_of(const struct outcome *o, uint32_t idx)
+{
+	unsigned i = 0;
+
+	while (o->r[i].idx != idx)
+		i++;
+	return o->r[i].outcome;
+}
+
+/* What the operator ordered for recipients that are not done comes before what the attempt said. ta may be gone when
+ * nothing is left. */
+static void obey(struct outcome *o)
+{
+	if (!orders_any())
+		return;
+	uint32_t *idx = xmalloc(o->count * sizeof *idx);
+	unsigned n = 0, done;
+
+	for (unsigned i = 0; i < o->count; i++)
+		if (o->r[i].outcome != MSG_DONE)
+			idx[n++] = o->r[i].idx;
+	done = o->count - n;
+	uint32_t *left = orders_take(o->l, o->ta, idx, &n);
+	if (left) {
+		uint8_t *outcome = xmalloc(n + 1);
+
+		for (unsigned i = 0; i < n; i++)
+			outcome[i] = outcome_of(o, left[i]);
+		for (unsigned i = 0, k = 0; k < done; i++)
+			if (o->r[i].outcome == MSG_DONE)
+				o->r[k++] = o->r[i];
+		for (unsigned i = 0; i < n; i++) {
+			o->r[done + i].idx = left[i];
+			o->r[done + i].outcome = outcome[i];
+		}
+		o->count = done + n;
+		free(outcome);
+		free(left);
+	}
+	free(idx);
+}
+
+static void settle(struct outcome *o)
 {
 	uint32_t few[4];
 	uint32_t *idx = o->count <= 4 ? few : xmalloc(o->count * sizeof *idx);
@@ -277,6 +351,13 @@ void outcome_end(struct outcome *o)
 	dsn_settle(l, ta);
 	if (idx != few)
 		free(idx);
+}
+
+void outcome_end(struct outcome *o)
+{
+	obey(o);
+	if (o->count)
+		settle(o);
 	if (o->r != o->few)
 		free(o->r);
 	free(o);

@@ -27,6 +27,8 @@ void outcome_end(struct outcome *o);
 void outcome_same(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, const struct msg_rcpt_result *r);
 /* Into DEFEDB to be tried at wall_next, without counting as an attempt (AQ is full). */
 void outcome_spill(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, usec_t wall_next);
+/* Into DEFEDB, not to be tried until they are released. */
+void outcome_hold(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
 /* Their DSN is durable, or none is due: they are gone. */
 void outcome_ended(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
 /* No DSN could be made durable: try the recipients again later. */

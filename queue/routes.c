@@ -92,6 +92,7 @@ static void route_answer(struct qloop *l, struct ask *a, const struct msg_route_
 		ask_failed(a, m->text, MSG_FAILED);
 	} else {
 		ask_free(a);
+		aq_rcpt_set_route(ta, idx, m->route, false);
 		sched_queue(l, ta, &idx, 1, m->route);
 	}
 }
@@ -176,6 +177,33 @@ static void queue_by_route(struct qloop *l, struct ta *ta, const uint32_t *idx, 
 	free(part);
 }
 
+/* smar is asked anew, but for those whose route the operator has set. */
+static void queue_again(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	uint32_t *part = xmalloc(2 * (size_t)count * sizeof *part), *rest = part + count;
+	unsigned n = 0, left = 0;
+	struct span route = SPAN("");
+	bool forced;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct span to = aq_rcpt_route(ta, idx[i], &forced);
+
+		if (forced && (!n || span_eq(to, route))) {
+			route = to;
+			part[n++] = idx[i];
+		} else if (forced) {
+			rest[left++] = idx[i];
+		} else {
+			ask_new(l, ta, idx[i]);
+		}
+	}
+	if (n)
+		sched_queue(l, ta, part, n, route);
+	if (left)
+		queue_again(l, ta, rest, left);
+	free(part);
+}
+
 void routes_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, bool fresh)
 {
 	uint32_t route = ta->env.rcpt[idx[0]].route;
@@ -185,8 +213,7 @@ void routes_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned 
 		return;
 	}
 	if (!fresh) {
-		for (unsigned i = 0; i < count; i++)
-			ask_new(l, ta, idx[i]);
+		queue_again(l, ta, idx, count);
 		return;
 	}
 	if (route != ENV_NO_ROUTE && same_route(ta, idx, count))
