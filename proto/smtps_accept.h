@@ -33,6 +33,8 @@ struct smtps_accept {
 	void (*take)(struct smtps_accept *a, int own_fd, const struct addr *client, bool local);
 };
 
+/* Takes the listening sockets of sh; may, batch and take must be filled in. Nothing is watched yet.
+ */
 void smtps_accept_init(struct smtps_accept *a, struct loop *l, const struct smtps_shared *sh);
 /* Something has changed: watch the sockets, or stop watching. */
 void smtps_accept_update(struct smtps_accept *a);

@@ -9,6 +9,8 @@
 #define PROTO_SMTPS_CHUNK_H
 #include "proto/smtps_session.h"
 
+/* args: what stands behind "BDAT". Legal in every phase, because its octets must be taken in every
+ * phase. */
 enum smtps_phase smtps_chunk_verb(struct smtps_session *s, struct span args);
 /* Octets of a chunk. False: all was used and more must come. */
 bool smtps_chunk_take(struct smtps_session *s, struct span *in);

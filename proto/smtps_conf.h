@@ -36,6 +36,7 @@ struct smtps_conf *smtps_conf_get(struct smtps_conf *c);
 /* Frees it with the last reference. Any thread. */
 void smtps_conf_put(struct smtps_conf *c);
 
+/* Is a in one of them? */
 bool smtps_conf_in_nets(const struct smtps_nets *nets, const struct addr *a);
 
 #endif

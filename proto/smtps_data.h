@@ -25,6 +25,7 @@ struct smtps_sending {
 	uint64_t session_id;
 };
 
+/* The command DATA, which has no argument: 354, and content follows. */
 enum smtps_phase smtps_data_verb(struct smtps_session *s, struct span args);
 
 /* Content up to the final dot. False: all was used. */

@@ -130,9 +130,9 @@ static gid_t content_group(const char *option)
 	if (!span_u64(span_str(option), UINT32_MAX - 1, &number))
 		return (gid_t)number;
 	gr = getgrnam(option);
-	if (!gr)
-		fatal(EX_CONFIG, "CDB_gid: no group %s", option);
-	return gr->gr_gid;
+	if (gr)
+		return gr->gr_gid;
+	fatal(EX_CONFIG, "CDB_gid: no group %s", option);
 }
 
 static void open_content(struct program *p)

@@ -48,6 +48,7 @@ static inline ssize_t stream_writev(struct stream *st, const struct iovec *v, in
 	return st->ops->writev(st, v, count, more);
 }
 
+/* The same for one span. */
 ssize_t stream_write(struct stream *st, struct span s);
 
 static inline bool stream_can_send_file(const struct stream *st)
