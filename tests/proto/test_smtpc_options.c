@@ -22,6 +22,7 @@ static const struct conf_table_row files[] = {
 	  "t:1:15: warning: smtpc.tls.cert_file: not available in this version, ignored\n"
 	  "t:1:30: warning: smtpc.tls.DSA_key_file: not available in this version, ignored\n" },
 	{ "threads", "smtpc { min_wait_threads = 9; }",
+	  "t:1:9: warning: smtpc.min_wait_threads: not available in this version, ignored\n"
 	  "t:1:9: smtpc.min_wait_threads: expected at most max_wait_threads (8), found 9\n" },
 	{ "word", "smtpc { cpu_affinity = maybe; flags = send_8bit; }",
 	  "t:1:24: smtpc.cpu_affinity: expected one of auto, on, off, found 'maybe'\n" },
