@@ -13,6 +13,11 @@ struct dests {
 	struct lane *lane[LANE_BUCKETS];
 	struct pool lanes;
 	unsigned count;
+	struct {                        /* where the walk of dests_pick() is */
+		unsigned bucket;        /* to begin next */
+		struct lane *lane;
+		struct job *at, *before;        /* next to look at; the one before it in the lane, NULL: it is the first */
+	} pick;
 };
 
 struct dests *dests_new(struct qloop *l, void (*timer)(struct timer *t))
@@ -128,12 +133,21 @@ static struct lane *lane_get(struct dest *d, const struct ta *ta)
 	return g;
 }
 
+static void pick_lane(struct dests *t, struct lane *g)
+{
+	t->pick.lane = g;
+	t->pick.at = g ? g->head : NULL;
+	t->pick.before = NULL;
+}
+
 static void lane_free_if_empty(struct lane *g)
 {
 	struct lane **at = lane_bucket(g->dest, g->key);
 
 	if (g->head || g->busy)
 		return;
+	if (g->dest->of->pick.lane == g)
+		pick_lane(g->dest->of, g->chain);
 	while (*at != g)
 		at = &(*at)->chain;
 	*at = g->chain;
@@ -181,18 +195,27 @@ void dest_add(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count
 		append(d, g);
 }
 
+static void job_free(struct qloop *l, struct job *own)
+{
+	if (own->idx != own->few)
+		free(own->idx);
+	pool_put(&l->jobs, own);
+}
+
 static void pop_job(struct lane *g)
 {
-	struct qloop *l = g->dest->of->l;
+	struct dests *t = g->dest->of;
 	struct job *j = g->head;
 
+	if (t->pick.at == j)
+		t->pick.at = j->next;
+	if (t->pick.before == j)
+		t->pick.before = NULL;
 	g->head = j->next;
 	if (!g->head)
 		g->tail = &g->head;
 	g->dest->queued--;
-	if (j->idx != j->few)
-		free(j->idx);
-	pool_put(&l->jobs, j);
+	job_free(t->l, j);
 }
 
 struct lane *dest_next(struct dest *d, unsigned slots)
@@ -250,4 +273,92 @@ unsigned dest_drain(struct dest *d, usec_t older_than, void (*fn)(struct qloop *
 			lane_free_if_empty(g);
 	}
 	return n;
+}
+
+/* ---- taking recipients out */
+
+void dests_pick_begin(struct dests *t)
+{
+	t->pick.bucket = 0;
+	pick_lane(t, NULL);
+}
+
+/* An empty job leaves its lane, an empty lane its turn. */
+static void unlink_job(struct lane *g, struct job *before, struct job *j)
+{
+	struct dest *d = g->dest;
+	struct lane **at = &d->turn;
+
+	*(before ? &before->next : &g->head) = j->next;
+	if (!j->next)
+		g->tail = before ? &before->next : &g->head;
+	d->queued--;
+	job_free(d->of->l, j);
+	if (g->head || !g->waiting)
+		return;
+	while (*at != g)
+		at = &(*at)->next;
+	*at = g->next;
+	if (!g->next)
+		d->turn_end = at;
+	g->waiting = false;
+	d->lanes--;
+}
+
+/* Moves the wanted ones out of the job into idx; returns how many. */
+static unsigned take_wanted(const struct dest *d, struct job *j, const struct dest_pick *p, uint32_t *idx)
+{
+	unsigned n = 0, keep = j->at;
+
+	for (unsigned i = j->at; i < j->count; i++) {
+		if (p->want(p->ctx, d, j->ta, j->idx[i]))
+			idx[n++] = j->idx[i];
+		else
+			j->idx[keep++] = j->idx[i];
+	}
+	j->count = keep;
+	return n;
+}
+
+static unsigned pick_job(struct dests *t, const struct dest_pick *p)
+{
+	struct lane *g = t->pick.lane;
+	struct job *j = t->pick.at;
+	uint32_t *idx = xmalloc((j->count - j->at) * sizeof *idx);
+	unsigned n = take_wanted(g->dest, j, p, idx);
+	struct ta *ta = j->ta;
+	struct dest *d = g->dest;
+
+	t->pick.at = j->next;
+	if (j->at == j->count)
+		unlink_job(g, t->pick.before, j);
+	else
+		t->pick.before = j;
+	if (!t->pick.at)
+		pick_lane(t, g->chain);
+	lane_free_if_empty(g);
+	if (n)
+		p->take(p->ctx, d, ta, idx, n);
+	free(idx);
+	return n;
+}
+
+bool dests_pick(struct dests *t, unsigned budget, const struct dest_pick *p, unsigned *taken)
+{
+	while (budget > 0) {
+		if (t->pick.lane && t->pick.at) {
+			unsigned n = t->pick.at->count - t->pick.at->at;
+
+			*taken += pick_job(t, p);
+			budget -= n < budget ? n : budget;
+		} else if (t->pick.lane) {
+			pick_lane(t, t->pick.lane->chain);
+			budget--;
+		} else if (t->pick.bucket < LANE_BUCKETS) {
+			pick_lane(t, t->lane[t->pick.bucket++]);
+		} else {
+			return false;
+		}
+	}
+	return true;
 }

@@ -78,6 +78,17 @@ void dest_done(struct lane *g);
 /* Takes out every job, oldest lane first: fn owns ta's recipients. Returns the recipients. */
 unsigned dest_drain(struct dest *d, usec_t older_than, void (*fn)(struct qloop *l, struct job *j, void *ctx), void *ctx);
 struct qloop *dest_loop(const struct dest *d);
+/* Walks the waiting recipients of all destinations in pieces, one walk at a time: begins one (forgetting a former one
+ * that is not over); what is queued later is not seen. */
+void dests_pick_begin(struct dests *t);
+/* Looks at about `budget` recipients. Those that `want` says true of are taken out of their job and handed to `take`
+ * (idx is its for the call), which may queue them again. Adds how many to *taken. False: the walk is over. */
+struct dest_pick {
+	bool (*want)(void *ctx, const struct dest *d, const struct ta *ta, uint32_t idx);
+	void (*take)(void *ctx, const struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count);
+	void *ctx;
+};
+bool dests_pick(struct dests *t, unsigned budget, const struct dest_pick *p, unsigned *taken);
 /* Any job? */
 static inline bool dest_waits(const struct dest *d)
 {
