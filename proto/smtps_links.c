@@ -12,7 +12,6 @@
 /* Requests to one peer, oldest first; all have the same time limit, so the first is due first. */
 struct queue {
 	struct smtps_request *first, **end;
-	size_t count;
 };
 
 /* A segment whose end qmgr has not heard of. */
@@ -57,7 +56,6 @@ static void queue_add(struct queue *q, struct smtps_request *r)
 	r->prev = q->end;
 	*q->end = r;
 	q->end = &r->next;
-	q->count++;
 }
 
 static void queue_remove(struct queue *q, struct smtps_request *r)
@@ -68,7 +66,6 @@ static void queue_remove(struct queue *q, struct smtps_request *r)
 	else
 		q->end = r->prev;
 	r->prev = NULL;
-	q->count--;
 }
 
 static bool is_smar(const struct smtps_request *r)
@@ -593,9 +590,4 @@ void smtps_links_free(struct smtps_links *k)
 		k->seals = next;
 	}
 	free(k);
-}
-
-size_t smtps_links_waiting(const struct smtps_links *k)
-{
-	return k->smar_queue.count + k->qmgr_queue.count;
 }

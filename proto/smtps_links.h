@@ -34,7 +34,4 @@ void smtps_links_free(struct smtps_links *k);
 /* For struct cdb_writer_setup, ctx is the struct smtps_links of the notify loop. */
 void smtps_links_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes_or_end, bool sealed);
 
-/* Requests that wait for qmgr or smar. */
-size_t smtps_links_waiting(const struct smtps_links *k);
-
 #endif

@@ -89,7 +89,8 @@ static void soften(struct smtps_session *s, size_t at)
 		p[4] = '4';
 }
 
-void smtps_reply_line(struct smtps_session *s, struct span line)
+/* A line as it is, with its CRLF. */
+static void put_line(struct smtps_session *s, struct span line)
 {
 	size_t at = buf_len(&s->out);
 
@@ -105,7 +106,7 @@ void smtps_reply(struct smtps_session *s, enum smtps_reply r)
 
 	memcpy(line, table[r], n);
 	memcpy(line + n, "\r\n", 2);
-	smtps_reply_line(s, span_of(line, n + 2));
+	put_line(s, span_of(line, n + 2));
 }
 
 void smtps_reply_end(struct smtps_session *s, enum smtps_reply r)
@@ -124,7 +125,7 @@ static void with_id(struct smtps_session *s, struct span head, struct span text,
 	id_text(ta, id);
 	n = snprintf(line, sizeof line, "%.*s %s%s %.*s\r\n", (int)head.n, head.p, id, sep,
 		     (int)(text.n < TEXT_MAX - 40 ? text.n : TEXT_MAX - 40), text.p);
-	smtps_reply_line(s, span_of(line, (size_t)n));
+	put_line(s, span_of(line, (size_t)n));
 }
 
 void smtps_reply_ta(struct smtps_session *s, enum smtps_reply r, uint64_t ta)
@@ -222,5 +223,5 @@ void smtps_reply_text(struct smtps_session *s, struct span whole)
 		n = snprintf(line, sizeof line, "%.3s %s%.*s\r\n", t.p, code_of, (int)rest.n,
 			     rest.p);
 	}
-	smtps_reply_line(s, span_of(line, (size_t)n));
+	put_line(s, span_of(line, (size_t)n));
 }

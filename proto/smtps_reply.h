@@ -87,9 +87,6 @@ void smtps_reply_ta(struct smtps_session *s, enum smtps_reply r, uint64_t ta);
 void smtps_reply_code_ta(struct smtps_session *s, unsigned code, struct span text, uint64_t ta);
 /* A whole reply line of smar or qmgr, "550 5.7.1 text"; what is not one becomes "550 5.7.1". */
 void smtps_reply_text(struct smtps_session *s, struct span whole);
-/* A line as it is, with its CRLF; soft_bounce counts here too. */
-void smtps_reply_line(struct smtps_session *s, struct span line);
-
 /* Then the session ends: 421 and the like. */
 void smtps_reply_end(struct smtps_session *s, enum smtps_reply r);
 

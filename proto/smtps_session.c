@@ -22,7 +22,8 @@ enum {
 	STOP_LINGER_USEC = USEC_PER_SEC,
 	LINGER_BYTES = 1 << 20,
 	PRESSED_IDLE_USEC = 10 * USEC_PER_SEC,
-	IN_KEEP_MAX = 2 * SMTPS_INPUT_BYTES
+	COMMAND_READ_BYTES = 16384, /* one read outside of content, which may have to be kept */
+	IN_KEEP_MAX = 2 * COMMAND_READ_BYTES
 };
 
 #define OF(ptr, member)                                                                            \
@@ -313,6 +314,11 @@ static bool waits(const struct smtps_session *s)
 	       (s->flags & SMTPS_SE_BLOCKED);
 }
 
+static bool wants_input(const struct smtps_session *s)
+{
+	return !waits(s) && !(s->flags & SMTPS_SE_EOF) && buf_len(&s->in) < IN_KEEP_MAX;
+}
+
 /* Everything that can be done now. */
 static void work(struct smtps_session *s, struct span *in)
 {
@@ -356,7 +362,7 @@ static void feed(struct smtps_session *s, struct span fresh)
 		smtps_session_kill(s, "memory");
 	if (!buf_len(&s->in))
 		buf_release(&s->in);
-	if (!waits(s) && !s->watching)
+	if (wants_input(s) && !s->watching)
 		watch(s, EPOLLIN);
 }
 

@@ -27,6 +27,21 @@ enum {
 		lit, sizeof(lit) - 1                                                               \
 	}
 
+/* Counts a command that leads to no message; true: the limits of R 3.10, items 9 and 11, are passed
+ * and 421 was said. */
+static bool idle(struct smtps_session *s)
+{
+	const struct smtps_options *o = smtps_session_opt(s);
+	bool over = s->ta ? ++s->ta->nops > o->max_nop_commands_in_transaction
+			  : ++s->nops > o->max_nop_commands_between_transactions;
+
+	if (over) {
+		stats_add(SMTPS_ST_sessions_limited, 1);
+		smtps_reply_end(s, SMTPS_R_LIMIT_NOPS);
+	}
+	return over;
+}
+
 static enum smtps_phase noop(struct smtps_session *s, struct span args)
 {
 	(void)args;
@@ -122,7 +137,7 @@ static enum smtps_phase ehlo(struct smtps_session *s, struct span args)
 {
 	struct smtps_host *h = s->host;
 
-	if ((s->helo && smtps_verbs_idle(s)) || !helo_take(s, args))
+	if ((s->helo && idle(s)) || !helo_take(s, args))
 		return s->phase;
 	s->flags |= SMTPS_SE_EHLO;
 	struct ehlo offer = h->conf->offer;
@@ -138,7 +153,7 @@ static enum smtps_phase ehlo(struct smtps_session *s, struct span args)
 
 static enum smtps_phase helo(struct smtps_session *s, struct span args)
 {
-	if ((s->helo && smtps_verbs_idle(s)) || !helo_take(s, args))
+	if ((s->helo && idle(s)) || !helo_take(s, args))
 		return s->phase;
 	s->flags &= ~(uint32_t)SMTPS_SE_EHLO;
 	smtps_session_put(s, SPAN("250 "));
@@ -217,19 +232,6 @@ void smtps_verbs_bad(struct smtps_session *s, enum smtps_reply r)
 	smtps_reply(s, r);
 }
 
-bool smtps_verbs_idle(struct smtps_session *s)
-{
-	const struct smtps_options *o = smtps_session_opt(s);
-	bool over = s->ta ? ++s->ta->nops > o->max_nop_commands_in_transaction
-			  : ++s->nops > o->max_nop_commands_between_transactions;
-
-	if (over) {
-		stats_add(SMTPS_ST_sessions_limited, 1);
-		smtps_reply_end(s, SMTPS_R_LIMIT_NOPS);
-	}
-	return over;
-}
-
 bool smtps_verbs_run(struct smtps_session *s, struct span line)
 {
 	size_t n = span_chr(line, ' ');
@@ -247,7 +249,7 @@ bool smtps_verbs_run(struct smtps_session *s, struct span line)
 		return true;
 	}
 	bool has_args = span_trim(args).n > 0;
-	if ((v->flags & V_IDLE) && smtps_verbs_idle(s))
+	if ((v->flags & V_IDLE) && idle(s))
 		return true;
 	if (!(v->phases & 1u << s->phase))
 		smtps_reply(s, wrong_phase(s, v));

@@ -14,8 +14,5 @@ bool smtps_verbs_run(struct smtps_session *s, struct span line);
 
 /* Replies to what is no command, and counts it; 421 after the limits of R 3.10, items 7 and 10. */
 void smtps_verbs_bad(struct smtps_session *s, enum smtps_reply r);
-/* Counts a command that leads to no message; true: the limits of items 9 and 11 are passed and 421
- * was said. */
-bool smtps_verbs_idle(struct smtps_session *s);
 
 #endif

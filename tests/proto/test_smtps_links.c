@@ -287,7 +287,7 @@ static void test_smar(void)
 	host.up->ops->ask(host.up, &b);
 	until(has_verdict, "no answer in time");
 	is_int(last_action, -1, "says so");
-	is_int((int64_t)smtps_links_waiting(links), 0, "nothing waits");
+	ok(!smtps_request_waits(&b.r), "and waits no more");
 }
 
 static void test_ids(void)
