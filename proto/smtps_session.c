@@ -386,7 +386,9 @@ static void read_to_the_end(struct smtps_session *s)
 
 static void readable(struct smtps_session *s)
 {
-	ssize_t n = stream_read(&s->stream, s->host->input, SMTPS_INPUT_BYTES);
+	bool content = s->input == SMTPS_IN_DATA || s->input == SMTPS_IN_CHUNK;
+	ssize_t n = stream_read(&s->stream, s->host->input,
+				content ? SMTPS_INPUT_BYTES : COMMAND_READ_BYTES);
 
 	if (n == -EAGAIN)
 		return;
@@ -423,7 +425,7 @@ void smtps_session_ready(struct smtps_session *s, uint32_t events)
 	if (s->phase == SMTPS_PH_LINGER) {
 		if (!buf_len(&s->out))
 			read_to_the_end(s);
-	} else if (in && !waits(s) && buf_len(&s->in) < IN_KEEP_MAX && !(s->flags & SMTPS_SE_EOF)) {
+	} else if (in && wants_input(s)) {
 		readable(s);
 	} else if (events & (EPOLLERR | EPOLLHUP)) {
 		/* Reported for as long as it is watched. */
