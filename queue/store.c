@@ -157,24 +157,47 @@ static void release(struct store *s)
 	free(s);
 }
 
-static int check_format(struct store *s, bool created)
+static bool is_empty(struct store *s)
+{
+	bool found = false;
+
+	for (int i = 0; i < STORE_FAMILIES && !found; i++) {
+		struct store_iter *it = store_iter_new(s, (enum store_family)i, SPAN(""));
+
+		found = store_iter_valid(it);
+		if (store_iter_end(it))
+			found = true;
+	}
+	return !found;
+}
+
+static int write_format(struct store *s, struct store_key key)
+{
+	struct store_batch *b = store_batch_new();
+	char f = FORMAT;
+
+	store_put(s, b, STORE_META, store_key_span(&key), span_of(&f, 1));
+	int rc = store_write(s, b);
+	store_batch_free(b);
+	return rc;
+}
+
+/* The row is the first that is ever written: a database without any row is one whose making was cut short. */
+static int check_format(struct store *s, bool read_only)
 {
 	struct store_key key = store_key_word("format");
 	char *v;
 	size_t n;
 	int rc = store_get(s, STORE_META, store_key_span(&key), &v, &n);
 
-	if (rc == -ENOENT && created) {
-		struct store_batch *b = store_batch_new();
-		char f = FORMAT;
-
-		store_put(s, b, STORE_META, store_key_span(&key), span_of(&f, 1));
-		rc = store_write(s, b);
-		store_batch_free(b);
-		return rc;
+	if (rc == -ENOENT && is_empty(s))
+		return read_only ? 0 : write_format(s, key);
+	if (rc == -ENOENT) {
+		snprintf(last_error, sizeof last_error, "rows without a format");
+		return -EUCLEAN;
 	}
 	if (rc)
-		return rc == -ENOENT ? -EUCLEAN : rc;
+		return rc;
 	if (n != 1 || v[0] != FORMAT) {
 		snprintf(last_error, sizeof last_error, "format %d, this program knows %d", n ? v[0] : -1, FORMAT);
 		rc = -EPROTONOSUPPORT;
@@ -202,7 +225,7 @@ struct store *store_open(const struct store_setup *set, int *error, char *why, s
 	*created = is_new(set->dir);
 	*error = open_db(s, set);
 	if (!*error)
-		*error = check_format(s, *created);
+		*error = check_format(s, set->read_only);
 	if (*error) {
 		snprintf(why, cap, "%s", last_error);
 		release(s);

@@ -149,6 +149,39 @@ static void torn(void)
 	free(big);
 }
 
+/* What a power cut leaves while the database is made. */
+static void half_made(void)
+{
+	struct store_key k = store_key_word("format"), other = store_key_ta(7);
+	struct store_batch *b = store_batch_new();
+	char why[300] = "", *v;
+	bool created;
+	int error = 0;
+	size_t n;
+
+	struct store *s = open_it(&created);
+	struct store_iter *it = store_iter_new(s, STORE_IBDB, SPAN(""));
+	for (; store_iter_valid(it); store_iter_next(it))
+		store_delete(s, b, STORE_IBDB, store_iter_key(it));
+	store_iter_end(it);
+	it = store_iter_new(s, STORE_META, SPAN(""));
+	for (; store_iter_valid(it); store_iter_next(it))
+		store_delete(s, b, STORE_META, store_iter_key(it));
+	store_iter_end(it);
+	is_int(store_write(s, b), 0, "a database without rows");
+	store_close(s);
+	s = open_it(&created);
+	ok(s && store_get(s, STORE_META, store_key_span(&k), &v, &n) == 0, "opens, and has its format");
+	free(s ? v : NULL);
+	store_delete(s, b, STORE_META, store_key_span(&k));
+	store_put(s, b, STORE_IBDB, store_key_span(&other), SPAN("x"));
+	store_write(s, b);
+	store_close(s);
+	s = store_open(&setup, &error, why, sizeof why, &created);
+	ok(!s && error == -EUCLEAN && why[0], "rows without a format are refused: %s", why);
+	store_batch_free(b);
+}
+
 static void refused(void)
 {
 	char path[400], why[300] = "";
@@ -179,5 +212,10 @@ int main(void)
 	written();
 	torn();
 	refused();
+	snprintf(dir, sizeof dir, "%s/defedb2", tap_tmpdir());
+	snprintf(log_dir, sizeof log_dir, "%s/ibdb2", tap_tmpdir());
+	mkdir(dir, 0700);
+	mkdir(log_dir, 0700);
+	half_made();
 	return plan_done();
 }
