@@ -191,3 +191,17 @@ void occ_expire(usec_t now)
 		}
 	}
 }
+
+void occ_probe(usec_t now)
+{
+	struct cds_lfht_iter it;
+	struct cds_lfht_node *node;
+
+	LFHT_FOREACH(table, &it, node) {
+		_Atomic usec_t *down = &caa_container_of(node, struct occ_host, node)->down_until;
+		usec_t until = atomic_load(down);
+
+		if (until > now)
+			atomic_compare_exchange_strong(down, &until, now);
+	}
+}

@@ -59,6 +59,8 @@ enum occ_state occ_take(struct occ_host *h, unsigned loop, usec_t now);
 void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t now);
 /* Loops to wake after occ_give(): bits, cleared by the call. */
 uint64_t occ_waiters(struct occ_host *h);
+/* Addresses that are down may be probed now. Any loop. */
+void occ_probe(usec_t now);
 /* Drops entries that nobody holds and that were not used for octo. Any loop, now and then. */
 void occ_expire(usec_t now);
 

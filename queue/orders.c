@@ -127,11 +127,13 @@ static void say(struct ta *ta, const struct order *o, unsigned count)
 	log_end(&line);
 }
 
-static void bounce(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned n)
+/* The order stays with them until the notice is durable: before that nothing is done. */
+static void bounce(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned n, struct order *o)
 {
 	for (unsigned i = 0; i < n; i++) {
 		aq_rcpt_reply(&ta->rcpt[idx[i]], SPAN("554 5.7.0 returned by the administrator"), MSG_AT_RCPT);
 		atomic_store(&ta->rcpt[idx[i]].state, RCPT_FAILED);
+		orders_put(ta, idx[i], o);
 	}
 	stats_add(QMGR_STAT_BOUNCED, n);
 	dsn_failed(l, ta, idx, n);
@@ -187,8 +189,8 @@ static void execute(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigne
 		break;
 	case ORDER_BOUNCE:
 		stats_add(QMGR_STAT_DELETED, n);
-		bounce(l, ta, idx, n);
-		break;
+		bounce(l, ta, idx, n, o);
+		return;
 	}
 	atomic_fetch_add(&o->done, n);
 }
@@ -272,14 +274,30 @@ void orders_missed(struct ta *ta, const uint32_t *idx, unsigned count)
 	}
 }
 
-void orders_end(struct ta *ta, const uint32_t *idx, unsigned count)
+void orders_end(struct ta *ta, const uint32_t *idx, unsigned count, bool returned)
 {
 	if (!orders_any())
 		return;
 	for (unsigned i = 0; i < count; i++) {
 		struct order *o = take(ta, idx[i]);
 
-		if (o)
-			gone(o);
+		if (o) {
+			atomic_fetch_add(returned ? &o->done : &o->gone, 1);
+			order_put(o);
+		}
+	}
+}
+
+void orders_fail(struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	if (!orders_any())
+		return;
+	for (unsigned i = 0; i < count; i++) {
+		struct order *o = take(ta, idx[i]);
+
+		if (o) {
+			atomic_fetch_add(&o->failed, 1);
+			order_put(o);
+		}
 	}
 }

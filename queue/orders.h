@@ -50,8 +50,10 @@ void orders_put(struct ta *ta, uint32_t idx, struct order *o);
 uint32_t *orders_take(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned *count);
 /* The loop, after it made them deferred or held and before it gives them back: what came meanwhile goes to the keeper. */
 void orders_missed(struct ta *ta, const uint32_t *idx, unsigned count);
-/* The loop: they have ended. */
-void orders_end(struct ta *ta, const uint32_t *idx, unsigned count);
+/* The loop: they have ended. returned: as their sender was told. */
+void orders_end(struct ta *ta, const uint32_t *idx, unsigned count, bool returned);
+/* The loop: the notice could not be made, they stay as they are. */
+void orders_fail(struct ta *ta, const uint32_t *idx, unsigned count);
 /* The loop, quickly: may there be an order for this active recipient? */
 bool orders_waits(const struct ta *ta, uint32_t idx);
 /* Is there any order at all? */

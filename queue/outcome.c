@@ -116,10 +116,11 @@ static void leave(struct qloop *l, struct ta *ta, unsigned n)
 void outcome_ended(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
 {
 	struct commit_rcpts *op = NULL;
+	bool returned = atomic_load(&ta->rcpt[idx[0]].state) == RCPT_FAILED;
 
 	for (unsigned i = 0; i < count; i++)
 		atomic_store(&ta->rcpt[idx[i]].state, RCPT_DONE);
-	orders_end(ta, idx, count);
+	orders_end(ta, idx, count, returned);
 	/* Nothing is said of single recipients when the whole transaction ends here. */
 	if (atomic_load(&ta->open) > count) {
 		op = xcalloc(1, sizeof *op + count * sizeof op->rcpt[0]);
@@ -226,6 +227,7 @@ void outcome_hold(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned 
 
 void outcome_no_dsn(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
 {
+	orders_fail(ta, idx, count);
 	defer(l, ta, idx, count);
 }
 

@@ -6,13 +6,16 @@
 #include "queue/agents.h"
 #include "queue/dest.h"
 #include "queue/dsn.h"
+#include "queue/orders.h"
 #include "queue/outcome.h"
 #include "queue/qmgr_stats.h"
+#include "queue/suspend.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { CONN_WAIT_USEC = 2000, INLINE_RCPTS = 4, BUSY_RATE = 20, SWEEP_USEC = 60 * USEC_PER_SEC };
+enum { CONN_WAIT_USEC = 2000, INLINE_RCPTS = 4, BUSY_RATE = 20, SWEEP_USEC = 60 * USEC_PER_SEC,
+       OBEY_RCPTS = 1000 };
 
 struct attempt {
 	struct attempt *next, **prev;   /* of the slot */
@@ -45,6 +48,10 @@ struct sched {
 	struct link_requests *requests; /* attempts by id */
 	struct slot slot[OCC_AGENTS_MAX];
 	struct timer sweep;
+	struct {                        /* of sched_obey() */
+		struct timer timer;
+		struct obey *now, *next;        /* who waits for this walk, for the next one */
+	} obey;
 	struct buf frame, envelope;
 	atomic_uint dest_count, queued_count, attempt_count;
 };
@@ -62,7 +69,7 @@ static void dest_ready(struct qloop *l, struct dest *d)
 	loop_defer(l->loop, &s->task);
 }
 
-void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, struct span route)
+static void queue_on(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, struct span route)
 {
 	struct sched *s = l->sched;
 	struct dest *d = dests_get(s->dests, route);
@@ -73,10 +80,23 @@ void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned c
 		outcome_same(l, ta, idx, count, &r);
 		return;
 	}
-	dest_add(d, ta, idx, count);
-	atomic_store_explicit(&s->dest_count, dests_count(s->dests), memory_order_relaxed);
-	atomic_fetch_add_explicit(&s->queued_count, count, memory_order_relaxed);
-	dest_ready(l, d);
+	uint32_t *left = suspend_take(l, ta, idx, &count, &d->route);
+	if (count) {
+		dest_add(d, ta, left ? left : idx, count);
+		atomic_store_explicit(&s->dest_count, dests_count(s->dests), memory_order_relaxed);
+		atomic_fetch_add_explicit(&s->queued_count, count, memory_order_relaxed);
+		dest_ready(l, d);
+	}
+	free(left);
+}
+
+void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, struct span route)
+{
+	uint32_t *left = orders_take(l, ta, idx, &count);
+
+	if (count)
+		queue_on(l, ta, left ? left : idx, count, route);
+	free(left);
 }
 
 /* ---- attempts */
@@ -445,6 +465,67 @@ static void on_back(struct qloop *l, int slot)
 	all_ready(l, NULL);
 }
 
+/* ---- what the operator says meanwhile */
+
+struct obey {
+	struct obey *next;
+	void (*fn)(struct qloop *l, void *arg);
+	void *arg;
+};
+
+static bool pick_wants(void *ctx, const struct dest *d, const struct ta *ta, uint32_t idx)
+{
+	(void)ctx;
+	return orders_waits(ta, idx) || (suspend_any() && suspend_until(ta, idx, &d->route));
+}
+
+static void pick_takes(void *ctx, const struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	struct qloop *l = ctx;
+
+	atomic_fetch_sub_explicit(&l->sched->queued_count, count, memory_order_relaxed);
+	sched_queue(l, ta, idx, count, d->bytes);
+}
+
+static void obey_begin(struct sched *s)
+{
+	s->obey.now = s->obey.next;
+	s->obey.next = NULL;
+	if (!s->obey.now)
+		return;
+	dests_pick_begin(s->dests);
+	loop_timer_after(s->l->loop, &s->obey.timer, 0);
+}
+
+static void obey_piece(struct timer *t)
+{
+	struct sched *s = caa_container_of(t, struct sched, obey.timer);
+	struct dest_pick p = { pick_wants, pick_takes, s->l };
+	unsigned taken = 0;
+
+	if (dests_pick(s->dests, OBEY_RCPTS, &p, &taken)) {
+		loop_timer_after(s->l->loop, t, 0);
+		return;
+	}
+	for (struct obey *o = s->obey.now, *next; o; o = next) {
+		next = o->next;
+		o->fn(s->l, o->arg);
+		free(o);
+	}
+	obey_begin(s);
+}
+
+void sched_obey(struct qloop *l, void (*fn)(struct qloop *l, void *arg), void *arg)
+{
+	struct sched *s = l->sched;
+	struct obey *o = xmalloc(sizeof *o);
+
+	*o = (struct obey){ s->obey.next, fn, arg };
+	s->obey.next = o;
+	if (!s->obey.now)
+		obey_begin(s);
+}
+
 /* ---- life */
 
 static void timed_out(struct qloop *l, struct job *j, void *ctx)
@@ -500,6 +581,7 @@ int sched_new(struct qloop *l)
 		s->slot[i].timer.fn = slot_timeout;
 	}
 	s->sweep.fn = sweep;
+	s->obey.timer.fn = obey_piece;
 	loop_timer_after(l->loop, &s->sweep, SWEEP_USEC);
 	return s->requests ? 0 : -ENOMEM;
 }

@@ -19,6 +19,10 @@ int sched_new(struct qloop *l);
 /* Queue these recipients of ta (RCPT_ACTIVE, counted in ta->active and AQ) on a route (encoded). idx is copied. */
 void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, struct span route);
 
+/* Looks through the recipients that wait in loop l and puts away what is ordered (queue/orders.h) or suspended
+ * meanwhile, in pieces of less than a millisecond; fn(l, arg) when it is through. */
+void sched_obey(struct qloop *l, void (*fn)(struct qloop *l, void *arg), void *arg);
+
 /* Numbers for status: any thread, approximate. */
 struct sched_numbers {
 	unsigned destinations, queued, attempts;

@@ -1,0 +1,35 @@
+#include "queue/qrow.h"
+
+uint8_t qrow_state(uint8_t rcpt_state)
+{
+	static const uint8_t bit[] = { [RCPT_ACTIVE] = SELECT_ACTIVE,
+				       [RCPT_DEFERRED] = SELECT_DEFERRED,
+				       [RCPT_FAILED] = SELECT_FAILED,
+				       [RCPT_DONE] = 0,
+				       [RCPT_HELD] = SELECT_HELD };
+
+	return rcpt_state < sizeof bit ? bit[rcpt_state] : 0;
+}
+
+void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t wall_now, struct select_row *out)
+{
+	struct rcpt *r = &ta->rcpt[idx];
+
+	*out = (struct select_row){ .id = ta->id,
+				    .sender = ta->env.sender,
+				    .rcpt = ta->env.rcpt[idx].addr,
+				    .route = route,
+				    .client = ta->env.client,
+				    .age_usec = wall_now - ta->env.wall_arrival,
+				    .size_bytes = ta->ref.len,
+				    .reply = aq_rcpt_last(r),
+				    .state = qrow_state(atomic_load(&r->state)),
+				    .attempts = atomic_load(&r->attempts) };
+}
+
+void qrow_with_route(const struct ta *ta, uint32_t idx, usec_t wall_now, struct route *space, struct select_row *out)
+{
+	struct span bytes = aq_rcpt_route(ta, idx, NULL);
+
+	qrow(ta, idx, bytes.n && !route_decode(bytes, space) ? space : NULL, wall_now, out);
+}
