@@ -358,6 +358,21 @@ static void got_seg_free(struct smtps_links *k, struct span body)
 		cdb_segment_free(k->host->cdb, m.seg, m.gen);
 }
 
+static void got_seg_bad(struct smtps_links *k, struct span body)
+{
+	struct msg_seg_bad m;
+
+	if (msg_seg_bad_decode(body, &m)) {
+		link_refuse(k->qmgr, "bad seg_bad");
+		return;
+	}
+	log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "content",
+		  "segment=%016llx, stat=could not be synced, no longer used",
+		  (unsigned long long)m.seg);
+	if (k->host->cdb)
+		cdb_segment_seal(k->host->cdb, m.seg, m.gen);
+}
+
 static void qmgr_message(struct link *l, unsigned number, uint64_t req, struct span body)
 {
 	struct smtps_links *k = link_ctx(l);
@@ -377,6 +392,9 @@ static void qmgr_message(struct link *l, unsigned number, uint64_t req, struct s
 		break;
 	case MSG_seg_free:
 		got_seg_free(k, body);
+		break;
+	case MSG_seg_bad:
+		got_seg_bad(k, body);
 		break;
 	case MSG_state_end:
 		break;

@@ -412,6 +412,10 @@ static void test_segments(void)
 	smtps_links_segment(links, 10, 11, 12, false);
 	turns(5);
 	ok(got(&qmgr, MSG_seg_open, NULL) == 1, "a new segment is told");
+	link_put(qmgr.link, 0, seg_bad, (&(struct msg_seg_bad){ 10, 11 }));
+	link_put(qmgr.link, 0, seg_free, (&(struct msg_seg_free){ 7, 8 }));
+	turns(5);
+	ok(qmgr.link != NULL, "what qmgr says of segments is understood");
 }
 
 int main(void)
