@@ -200,8 +200,10 @@ static int check_head(int fd, uint64_t bytes, const struct cdb_ref *ref, uint64_
 		rc = cdb_head_decode(head, h);
 	if (rc)
 		return rc;
-	if (h->gen != ref->gen || (h->flags & CDB_DEAD))
+	if (h->gen != ref->gen)
 		return -ENOENT;
+	if (h->flags & CDB_DEAD)
+		return -ESTALE;
 	uint64_t len = cdb_record_bytes(h);
 	return h->ta == ta && len == ref->len && len <= bytes - ref->off ? 0 : -EBADMSG;
 }

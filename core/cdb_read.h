@@ -21,7 +21,7 @@ struct cdb_record {
 struct cdb_reader *cdb_reader_new(const char *base, unsigned max_open);
 void cdb_reader_free(struct cdb_reader *r);
 /* Opens and checks generation, id, length and head CRC. 0; -ENOENT: file or record is not there (any more);
- * -EBADMSG: damaged; other -errno of the disk. */
+ * -ESTALE: its writer took it back (the client was told 451 and comes again); -EBADMSG: damaged; other -errno of the disk. */
 int cdb_open_record(struct cdb_reader *r, const struct cdb_ref *ref, uint64_t ta, struct cdb_record *out);
 void cdb_close_record(struct cdb_reader *r, struct cdb_record *rec);
 /* pread of content from byte `at`; returns bytes read (short only at the end), or -errno. */

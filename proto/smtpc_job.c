@@ -59,7 +59,10 @@ int smtpc_job_open_content(struct smtpc_job *j, struct cdb_reader *r, const stru
 		j->reader = r;
 		return 0;
 	}
-	if (rc == -EBADMSG)
+	if (rc == -ESTALE)
+		smtpc_job_set_open(j, MSG_DONE, MSG_AT_CONTENT,
+				   SPAN("2.0.0 dropped, the client was told to send it again"));
+	else if (rc == -EBADMSG)
 		smtpc_job_set_open(j, MSG_FAILED, MSG_AT_CONTENT, SPAN("5.3.0 content is damaged"));
 	else
 		smtpc_job_set_open(j, MSG_LATER, MSG_AT_CONTENT,

@@ -132,7 +132,7 @@ static void test_open(void)
 		  1 << 8,
 		  -EBADMSG },
 		{ "an own file with an offset", { 0, 0, 64, good.len }, 1 << 8, -EBADMSG },
-		{ "a dead record", dead, 2 << 8, -ENOENT },
+		{ "a dead record", dead, 2 << 8, -ESTALE },
 	};
 	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++)
 		is_int(cdb_open_record(r, &t[i].ref, t[i].ta, &rec), t[i].rc, t[i].name);

@@ -132,12 +132,16 @@ static void test_unreadable(void)
 	   "damaged content: failed, connection closed");
 	is_int(f.messages, 0, "and no dot was sent");
 	close(fd);
+	fake_content(&f, 0x200, "x\r\n", 3, 0, CDB_DEAD, &d);
+	smtpc_engine_deliver(&f.engine, &d);
+	ok(f.result_count == 4 && f.result[3].outcome[0] == MSG_DONE && f.messages == 0,
+	   "taken back by its writer: dropped, neither sent nor bounced");
 	d.mailer = 77;
 	is_int(smtpc_engine_deliver(&f.engine, &d), -EBADMSG, "an unknown mailer");
 	d.mailer = ROUTE_ESMTP;
 	d.envelope = SPAN("nonsense");
 	is_int(smtpc_engine_deliver(&f.engine, &d), -EBADMSG, "an envelope that is none");
-	is_int(f.result_count, 3, "have no result");
+	is_int(f.result_count, 4, "have no result");
 	buf_release(&b);
 	fake_free(&f);
 }
