@@ -214,9 +214,7 @@ def hop_is_dead():
     """The next hop goes away and comes back: mail is accepted meanwhile, waits, and is sent without help."""
     x = Trouble('dead')
     x.more()
-    port, before = x.sink.port, x.sink.ask()
-    x.sink.proc.terminate()
-    x.sink.proc.wait()
+    port, before = x.sink.port, x.sink.stop()
     x.more(200, 'mail is accepted while the next hop is away')
     x.stop_sources()
     t.equal(x.count('tempfailed') + x.count('rejected'), 0, 'dead: clients see nothing of it')
