@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { DEST_BUCKETS = 1024, LANE_BUCKETS = 8192 };
+enum { DEST_BUCKETS = 1024, LANE_BUCKETS = 8192, DESTS_PIECE = 500 };
 
 struct dests {
 	struct qloop *l;
@@ -80,6 +80,16 @@ void dests_each(struct dests *t, void (*fn)(struct dest *d, void *ctx), void *ct
 	for (unsigned i = 0; i < DEST_BUCKETS; i++)
 		for (struct dest *d = t->bucket[i]; d; d = d->chain)
 			fn(d, ctx);
+}
+
+bool dests_some(struct dests *t, unsigned *bucket, void (*fn)(struct dest *d, void *ctx), void *ctx)
+{
+	unsigned n = 0;
+
+	for (; *bucket < DEST_BUCKETS && n < DESTS_PIECE; (*bucket)++)
+		for (struct dest *d = t->bucket[*bucket]; d; d = d->chain, n++)
+			fn(d, ctx);
+	return *bucket < DEST_BUCKETS;
 }
 
 void dests_sweep(struct dests *t, usec_t keep_usec)

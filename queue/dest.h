@@ -61,6 +61,8 @@ struct dests *dests_new(struct qloop *l, void (*timer)(struct timer *t));
 struct dest *dests_get(struct dests *t, struct span route);
 /* fn for each; it may not free any. */
 void dests_each(struct dests *t, void (*fn)(struct dest *d, void *ctx), void *ctx);
+/* The same for a piece of the table: from *bucket on, some hundred; moves *bucket. False: that was the last piece. */
+bool dests_some(struct dests *t, unsigned *bucket, void (*fn)(struct dest *d, void *ctx), void *ctx);
 /* Frees those that are empty and were not used for keep_usec. */
 void dests_sweep(struct dests *t, usec_t keep_usec);
 unsigned dests_count(const struct dests *t);

@@ -1,118 +1,147 @@
 /*
- * queue/mailq.c - shows what is queued: from the running qmgr, or from the database when it is stopped.
+ * queue/mailq.c - shows what is queued: from the running qmgr, or from the databases when it is stopped. See mailq(1).
  */
-#include "core/ctl.h"
 #include "core/err.h"
 #include "core/thread.h"
-#include "queue/keeper.h"
 #include "queue/listing.h"
+#include "queue/qmgr.h"
+#include "queue/qwalk.h"
+#include "queue/suspend.h"
+#include "queue/tail.h"
 #include "queue/tool.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+enum { PAGE_MESSAGES = 1000, TAIL_BUCKETS = 1024 };
+
+struct show {
+	bool json;
+	unsigned messages;
+	struct buf out;
+};
+
 static void usage(FILE *out)
 {
-	fprintf(out, "usage: mailq [-j] [-d DIR] [-s SOCKET]\n"
+	fprintf(out, "usage: mailq [-j] [-d DIR] [-f FILE] [-s SOCKET] [SELECTOR...]\n"
 		     "  -j        one JSON object per message and line\n"
 		     "  -d DIR    spool (default: $SMX_SPOOL, the current folder, " SMX_SPOOLDIR ")\n"
+		     "  -f FILE   configuration, when qmgr has other folders than the default ones\n"
 		     "  -s SOCKET control socket of qmgr (default: qmgrctlsock in the spool)\n"
-		     "  -h        this text        -V        version\n");
+		     "  -h        this text        -V        version\n"
+		     "A selector shows only some, for example: to=*@example.com older=1h state=deferred,held\n"
+		     "See mailq(1).\n");
 }
 
-static int write_all(struct buf *b)
+static void write_out(struct show *s)
 {
-	struct span s = buf_span(b);
+	struct span text = buf_span(&s->out);
 
-	if (fwrite(s.p, 1, s.n, stdout) != s.n)
-		return -EIO;
-	b->r = b->w = 0;
+	if (fwrite(text.p, 1, text.n, stdout) != text.n)
+		fatal(EX_IOERR, "cannot write: %s", strerror(errno));
+	s->out.r = s->out.w = 0;
+}
+
+static bool each(void *ctx, struct ta *ta, const uint32_t *idx, unsigned count, bool live)
+{
+	struct show *s = ctx;
+
+	(void)live;
+	if (!s->messages++ && !s->json)
+		listing_head(&s->out);
+	if (s->json)
+		listing_json(ta, idx, count, &s->out);
+	else
+		listing_text(ta, idx, count, &s->out);
+	return true;
+}
+
+static int keep(void *ctx, struct ta *own)
+{
+	(void)ctx;
+	if (!aq_insert(own))
+		aq_ta_free(own);
 	return 0;
 }
 
-static unsigned walk(struct store *s, bool json)
+static void show_all(struct show *s, struct store *store, const struct select *select)
 {
-	struct store_iter *it = store_iter_new(s, STORE_IBDB, SPAN(""));
-	struct buf out = { 0 };
-	unsigned n = 0;
-	uint64_t id;
-	uint32_t idx;
-	bool is_rcpt;
+	struct qwalk *w = qwalk_new(store, select);
+	int rc;
 
-	for (; store_iter_valid(it); store_iter_next(it)) {
-		int error;
-		struct ta *ta;
-
-		if (!store_key_parse(store_iter_key(it), &id, &idx, &is_rcpt) || is_rcpt)
-			continue;
-		ta = keeper_load(s, id, &error);
-		if (!ta) {
-			fprintf(stderr, "mailq: message %llx cannot be read: %s\n", (unsigned long long)id,
-				strerror(-error));
-			continue;
-		}
-		if (json)
-			listing_json(ta, &out);
-		else
-			listing_text(ta, &out);
-		aq_ta_free(ta);
-		n++;
-		if (write_all(&out))
-			break;
-	}
-	if (store_iter_end(it))
+	rcu_offline();
+	do {
+		rc = qwalk_page(w, PAGE_MESSAGES, INT64_MAX / 2, each, s);
+		write_out(s);
+	} while (rc > 0);
+	rcu_online();
+	if (rc < 0)
 		fatal(EX_IOERR, "database: %s", store_error());
-	buf_release(&out);
-	return n;
+	if (qwalk_damaged(w))
+		fprintf(stderr, "mailq: %u messages cannot be read\n", qwalk_damaged(w));
+	qwalk_free(w);
 }
 
-/* qmgr is not running: the database as it is. */
-static int from_database(bool json)
+/* qmgr is not running: the database as it is, and what only the content database has. */
+static int from_database(struct tool_spool *t, struct span text, bool json)
 {
-	struct store_setup set = {
-		.dir = "defedb/", .log_dir = "ibdb/", .cache_bytes = 8 << 20, .page_bytes = 16384, .log_bytes = 64 << 20, .read_only = true
-	};
+	static struct qmgr q;
+	struct show s = { .json = json };
+	struct select_error e;
+	struct select *select = select_parse(text, &e);
+	pid_t pid = tool_database_user(t);
 	char why[300];
-	int error;
-	bool created;
 
-	if (access("defedb/CURRENT", F_OK)) {
-		if (!json)
-			puts("Mail queue is empty");
-		return 0;
-	}
+	if (pid)
+		fatal(EX_TEMPFAIL, "qmgr (process %d) is starting or stopping, try again", (int)pid);
 	thread_main_register();
-	struct store *s = store_open(&set, &error, why, sizeof why, &created);
-	if (!s)
-		fatal(EX_TEMPFAIL, "database in defedb/: %s", why);
-	unsigned n = walk(s, json);
-	if (!json) {
-		if (n)
-			printf("\tTotal messages: %u\n", n);
-		else
-			puts("Mail queue is empty");
-	}
-	store_close(s);
-	return 0;
+	aq_init(4 * TAIL_BUCKETS);
+	q.store = tool_open_store(t, why, sizeof why);
+	if (!q.store)
+		fatal(EX_UNAVAILABLE, "database in %s: %s", t->opt.defedb_base_directory, why);
+	suspend_load(&q);
+	int rc = tail_walk(q.store, t->global.cdb_base_directory, keep, NULL);
+	if (rc && rc != -ENOENT)
+		fprintf(stderr, "mailq: content database: %s: what came in last may be missing here\n", strerror(-rc));
+	show_all(&s, q.store, select);
+	if (!json && s.messages)
+		printf("\tTotal messages: %u\n", s.messages);
+	else if (!json)
+		puts(select_is_empty(select) ? "Mail queue is empty" : "No message matches");
+	select_free(select);
+	store_close(q.store);
+	return fflush(stdout) ? EX_IOERR : EX_OK;
+}
+
+static bool has_database(const struct tool_spool *t)
+{
+	char path[CDB_PATH_MAX];
+
+	snprintf(path, sizeof path, "%sCURRENT", t->opt.defedb_base_directory);
+	return access(path, F_OK) == 0;
 }
 
 int main(int argc, char **argv)
 {
-	const char *dir = NULL, *socket = "qmgrctlsock";
+	const char *dir = NULL, *socket = NULL, *conf = NULL;
+	struct buf text = { 0 }, request = { 0 };
+	struct tool_spool t;
 	bool json = false;
 	int c;
 
-	while ((c = getopt(argc, argv, "jd:s:hV")) != -1) {
+	while ((c = getopt(argc, argv, "+jd:f:s:hV")) != -1) {
 		switch (c) {
 		case 'j':
 			json = true;
 			break;
 		case 'd':
 			dir = optarg;
+			break;
+		case 'f':
+			conf = optarg;
 			break;
 		case 's':
 			socket = optarg;
@@ -128,16 +157,15 @@ int main(int argc, char **argv)
 			return EX_USAGE;
 		}
 	}
-	if (optind < argc) {
-		usage(stderr);
-		return EX_USAGE;
-	}
-	tool_enter_spool(dir);
-	tool_become_owner("defedb");
-	int rc = ctl_ask(socket, json ? "list json" : "list text", STDOUT_FILENO);
-	if (!rc)
-		return 0;
-	if (rc != -ENOENT && rc != -ECONNREFUSED)
-		fatal(EX_UNAVAILABLE, "%s: %s", socket, strerror(-rc));
-	return from_database(json);
+	tool_selector(argv + optind, argc - optind, &text);
+	tool_begin(&t, dir, conf, socket);
+	buf_printf(&request, "list %s mark %.*s", json ? "json" : "text", (int)buf_len(&text), buf_span(&text).p);
+	int rc = tool_ask(&t, request.p, true);
+	if (rc != TOOL_NOT_RUNNING)
+		return rc;
+	if (has_database(&t))
+		return from_database(&t, buf_span(&text), json);
+	if (!json)
+		puts("Mail queue is empty");
+	return fflush(stdout) ? EX_IOERR : EX_OK;
 }

@@ -2,158 +2,78 @@
 
 #include "core/ctl.h"
 #include "core/err.h"
-#include "core/ids.h"
 #include "queue/agents.h"
+#include "queue/census.h"
 #include "queue/feedback.h"
 #include "queue/icc.h"
 #include "queue/intake.h"
 #include "queue/iqdb.h"
-#include "queue/keeper.h"
 #include "queue/listing.h"
 #include "queue/live.h"
-#include "queue/qmgr_stats.h"
+#include "queue/qadmin_change.h"
+#include "queue/qadmin_list.h"
+#include "queue/qadmin_suspend.h"
+#include "queue/qadmin_top.h"
 #include "queue/sched.h"
+#include "queue/suspend.h"
 
-#include <stdlib.h>
+#include <inttypes.h>
 
-enum { PAGE_BYTES = 64 << 10, PAGE_RECORDS = 512 };
-
-struct list {
-	bool json;
-	uint64_t *id;                   /* of AQ when the listing began, sorted */
-	size_t count, cap, at;
-	uint64_t next_key;              /* of ibdb, when AQ is done */
-	unsigned found;
-	bool end;
+struct numbers {
+	struct sched_numbers sched;
+	struct census census;
+	usec_t oldest_usec;
+	unsigned suspensions;
 };
 
-static int by_id(const void *a, const void *b)
+static struct numbers numbers_now(struct qmgr *q)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	struct numbers n = { .census = census_now() };
 
-	return x < y ? -1 : x > y;
-}
+	for (unsigned i = 0; i < q->loop_count; i++) {
+		struct sched_numbers s;
 
-static struct list *list_begin(bool json)
-{
-	struct list *s = xcalloc(1, sizeof *s);
-	struct cds_lfht_iter it;
-	struct cds_lfht_node *node;
-
-	s->json = json;
-	LFHT_FOREACH(aq_table(), &it, node) {
-		if (s->count == s->cap) {
-			s->cap = s->cap ? s->cap * 2 : 1024;
-			s->id = xrealloc(s->id, s->cap * sizeof *s->id);
-		}
-		s->id[s->count++] = caa_container_of(node, struct ta, node)->id;
+		sched_numbers(&q->loop[i], &s);
+		n.sched.destinations += s.destinations;
+		n.sched.queued += s.queued;
+		n.sched.attempts += s.attempts;
 	}
-	if (s->count)
-		qsort(s->id, s->count, sizeof *s->id, by_id);
-	return s;
+	if (n.census.wall_oldest)
+		n.oldest_usec = clock_steady() - n.census.wall_oldest;
+	suspend_all(&n.suspensions);
+	return n;
 }
 
-static void put(struct list *s, struct ta *ta, struct buf *out)
+static void status_json(const struct numbers *n, struct buf *out)
 {
-	if (!atomic_load(&ta->open))
-		return;
-	s->found++;
-	if (s->json)
-		listing_json(ta, out);
-	else
-		listing_text(ta, out);
-}
-
-/* What only the database has: one page of keys. */
-static void list_database(struct list *s, struct qmgr *q, struct buf *out)
-{
-	uint64_t page[PAGE_RECORDS], id;
-	uint32_t idx;
-	bool is_rcpt;
-	unsigned n = 0;
-	struct store_key from = store_key_ta(s->next_key);
-	struct store_iter *it = store_iter_new(q->store, STORE_IBDB, store_key_span(&from));
-
-	for (; store_iter_valid(it) && n < PAGE_RECORDS; store_iter_next(it))
-		if (store_key_parse(store_iter_key(it), &id, &idx, &is_rcpt) && !is_rcpt)
-			page[n++] = id;
-	s->end = n < PAGE_RECORDS;
-	store_iter_end(it);
-	for (unsigned i = 0; i < n; i++) {
-		int error;
-		struct ta *ta;
-
-		s->next_key = page[i] + 1;
-		if (s->count && bsearch(&page[i], s->id, s->count, sizeof *s->id, by_id))
-			continue;
-		ta = keeper_load(q->store, page[i], &error);
-		if (!ta)
-			continue;
-		put(s, ta, out);
-		aq_ta_free(ta);
-	}
-}
-
-static enum ctl_step list_run(struct ctl_request *rq)
-{
-	struct list *s = rq->state;
-
-	if (!s)
-		s = rq->state = list_begin(span_caseeq(span_trim(rq->args), SPAN("json")));
-	while (s->at < s->count && buf_len(rq->out) < PAGE_BYTES) {
-		struct ta *ta = aq_find(s->id[s->at++]);
-
-		if (ta)
-			put(s, ta, rq->out);
-	}
-	while (s->at == s->count && !s->end && buf_len(rq->out) < PAGE_BYTES)
-		list_database(s, rq->ctx, rq->out);
-	if (s->at < s->count || !s->end)
-		return CTL_MORE;
-	if (!s->json && !s->found)
-		buf_add_span(rq->out, SPAN("Mail queue is empty\n"));
-	else if (!s->json)
-		buf_printf(rq->out, "\tTotal messages: %u\n", s->found);
-	return CTL_DONE;
-}
-
-static void list_end(struct ctl_request *rq)
-{
-	struct list *s = rq->state;
-
-	if (s)
-		free(s->id);
-	free(s);
+	buf_printf(out,
+		   "{\"version\":\"%s\",\"messages\":%" PRIu64 ",\"oldest_age\":%" PRId64
+		   ",\"active\":%u,\"active_max\":%u,\"incoming\":%u,\"incoming_max\":%u,\"deferred\":%" PRIu64
+		   ",\"held\":%" PRIu64 ",\"destinations\":%u,\"waiting\":%u,\"attempts\":%u,\"clients\":%u,"
+		   "\"smtps_workers\":%u,\"smtpc_workers\":%u,\"suspensions\":%u,\"feedback\":%d,\"cause\":\"%s\"}\n",
+		   SMX_VERSION, n->census.messages, n->oldest_usec / USEC_PER_SEC, aq_count(), aq_max(), iqdb_count(), iqdb_max(), n->census.deferred, n->census.held, n->sched.destinations,
+		   n->sched.queued, n->sched.attempts, icc_count(), intake_links(), agents_up(), n->suspensions,
+		   (int)feedback_level(), feedback_cause());
 }
 
 static enum ctl_step status_run(struct ctl_request *rq)
 {
-	struct qmgr *q = rq->ctx;
-	struct sched_numbers all = { 0 };
+	struct numbers n = numbers_now(rq->ctx);
 
-	for (unsigned i = 0; i < q->loop_count; i++) {
-		struct sched_numbers n;
-
-		sched_numbers(&q->loop[i], &n);
-		all.destinations += n.destinations;
-		all.queued += n.queued;
-		all.attempts += n.attempts;
+	if (span_eq(rq->args, SPAN("json"))) {
+		status_json(&n, rq->out);
+		return CTL_DONE;
 	}
+	buf_printf(rq->out, "smX qmgr %s\nmessages: %" PRIu64 "\noldest: ", SMX_VERSION, n.census.messages);
+	listing_duration(n.oldest_usec, rq->out);
 	buf_printf(rq->out,
-		   "smX qmgr %s\naq: %u of %u recipients\niqdb: %u of %u recipients\ndestinations: %u\n"
+		   "\naq: %u of %u recipients\niqdb: %u of %u recipients\ndeferred: %" PRIu64
+		   " recipients\nheld: %" PRIu64 " recipients\ndestinations: %u\n"
 		   "waiting recipients: %u\nattempts: %u\nclients: %u\nsmtps workers: %u\nsmtpc workers: %u\n"
-		   "feedback: %d (%s)\n",
-		   SMX_VERSION, aq_count(), aq_max(), iqdb_count(), iqdb_max(), all.destinations,
-		   all.queued, all.attempts, icc_count(), intake_links(), agents_up(), (int)feedback_level(),
-		   feedback_cause());
-	return CTL_DONE;
-}
-
-/* Everything that is deferred is due now. */
-static enum ctl_step retry_run(struct ctl_request *rq)
-{
-	keeper_hurry(INT64_MAX);
-	buf_add_span(rq->out, SPAN("all deferred recipients are tried now\n"));
+		   "suspensions: %u\nfeedback: %d (%s)\n",
+		   aq_count(), aq_max(), iqdb_count(), iqdb_max(), n.census.deferred, n.census.held,
+		   n.sched.destinations, n.sched.queued, n.sched.attempts, icc_count(), intake_links(), agents_up(),
+		   n.suspensions, (int)feedback_level(), feedback_cause());
 	return CTL_DONE;
 }
 
@@ -164,9 +84,24 @@ static enum ctl_step reload_run(struct ctl_request *rq)
 }
 
 static const struct ctl_verb verbs[] = {
-	{ "status", "status: how full the queues are", status_run, NULL },
-	{ "list", "list [text|json]: every queued message", list_run, list_end },
-	{ "retry", "retry: try all deferred recipients now", retry_run, NULL },
+	{ "status", "status [json]: how full the queues are", status_run, NULL },
+	{ "list", "list [text|json] [SELECTOR]: queued messages", qadmin_list_run, qadmin_list_end },
+	{ "show", "show [json|content] SELECTOR: all that is known of messages", qadmin_list_show_run, qadmin_list_end },
+	{ "retry", "retry [json] [SELECTOR]: try deferred recipients now", qadmin_change_retry, qadmin_change_end },
+	{ "hold", "hold [json] SELECTOR: do not try them until released", qadmin_change_hold, qadmin_change_end },
+	{ "release", "release [json] SELECTOR: what was held is tried again", qadmin_change_release, qadmin_change_end },
+	{ "delete", "delete [dsn] [json] SELECTOR: forget them; dsn: and tell the senders", qadmin_change_delete,
+	  qadmin_change_end },
+	{ "reroute", "reroute ROUTE|auto [json] SELECTOR: send them to another host", qadmin_change_reroute,
+	  qadmin_change_end },
+	{ "suspend", "suspend [until=SECONDS] SELECTOR: try nothing that matches", qadmin_suspend_run,
+	  qadmin_suspend_end },
+	{ "resume", "resume NUMBER|SELECTOR|all: end a suspension", qadmin_suspend_resume, qadmin_suspend_end },
+	{ "suspensions", "suspensions [json]: what is suspended", qadmin_suspend_list, NULL },
+	{ "top", "top [N] [attempts] [host|domain|from|client|reply] [json] [SELECTOR]: largest groups of recipients",
+	  qadmin_top_run, qadmin_top_end },
+	{ "destinations", "destinations [N] [attempts] [json]: what is being tried or waits for its turn",
+	  qadmin_top_dests_run, qadmin_top_dests_end },
 	{ "reload", "reload: read configuration and maps again", reload_run, NULL },
 	{ NULL, NULL, NULL, NULL },
 };

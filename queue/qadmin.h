@@ -1,7 +1,7 @@
 /*
- * queue/qadmin.h - the control socket of qmgr: status, list, retry, reload; stats come from core/ctl.
+ * queue/qadmin.h - the control socket of qmgr: its verbs and status; stats come from core/ctl.
  *
- * Thread: loop 0. A listing is made in pages: the ids of AQ first, then what only the database has.
+ * Thread: loop 0. What takes longer is made by queue/clerk.h.
  */
 #ifndef QUEUE_QADMIN_H
 #define QUEUE_QADMIN_H

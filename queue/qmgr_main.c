@@ -2,7 +2,7 @@
  * queue/qmgr_main.c - qmgr, the queue manager: start, signals, end. See qmgr(8).
  *
  * Threads: loop 0 in the main thread (also listeners, control socket, signals), loops 1 to N - 1, the
- *          committer, the keeper, and what RocksDB, liburcu and the log start for themselves.
+ *          committer, the keeper, the clerk, and what RocksDB, liburcu and the log start for themselves.
  */
 #include "core/cdb_write.h"
 #include "core/err.h"
@@ -10,6 +10,7 @@
 #include "core/process.h"
 #include "core/thread.h"
 #include "queue/agents.h"
+#include "queue/clerk.h"
 #include "queue/feedback.h"
 #include "queue/icc.h"
 #include "queue/intake.h"
@@ -23,6 +24,7 @@
 #include "queue/recover.h"
 #include "queue/routes.h"
 #include "queue/sched.h"
+#include "queue/suspend.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -59,6 +61,8 @@ static void open_store(void)
 			  "stat=database in %s was missing; the queue was made again from the content database",
 			  o->defedb_base_directory);
 	if (qids_start(&qm, found.largest_counter))
+		fatal(EX_IOERR, "database in %s: %s", o->defedb_base_directory, store_error());
+	if (suspend_load(&qm))
 		fatal(EX_IOERR, "database in %s: %s", o->defedb_base_directory, store_error());
 }
 
@@ -232,6 +236,7 @@ static void tables(void)
 
 static void stop_all(struct keeper *k)
 {
+	clerk_stop();
 	keeper_stop(k);
 	for (unsigned i = 1; i < qm.loop_count; i++) {
 		loop_stop(qm.loop[i].loop);
@@ -266,6 +271,9 @@ int main(int argc, char **argv)
 			fatal(EX_OSERR, "cannot start a thread");
 	queue_found();
 	struct keeper *keeper = keeper_start(&qm);
+	if (clerk_start(&qm))
+		fatal(EX_OSERR, "cannot start a thread");
+	suspend_start(&qm);
 	listen_all();
 	feedback_start(&qm);
 	signals = (struct process_signals){ .terminate = terminate, .reload = reload_signal };

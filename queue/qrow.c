@@ -11,6 +11,13 @@ uint8_t qrow_state(uint8_t rcpt_state)
 	return rcpt_state < sizeof bit ? bit[rcpt_state] : 0;
 }
 
+uint64_t qrow_size(const struct ta *ta)
+{
+	uint64_t other = CDB_HEAD + ta->blob.n;
+
+	return ta->ref.len > other ? ta->ref.len - other : 0;
+}
+
 void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t wall_now, struct select_row *out)
 {
 	struct rcpt *r = &ta->rcpt[idx];
@@ -21,7 +28,7 @@ void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t w
 				    .route = route,
 				    .client = ta->env.client,
 				    .age_usec = wall_now - ta->env.wall_arrival,
-				    .size_bytes = ta->ref.len,
+				    .size_bytes = qrow_size(ta),
 				    .reply = aq_rcpt_last(r),
 				    .state = qrow_state(atomic_load(&r->state)),
 				    .attempts = atomic_load(&r->attempts) };

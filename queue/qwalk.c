@@ -242,7 +242,7 @@ int qwalk_page(struct qwalk *w, unsigned messages, usec_t usec, qwalk_each *each
 {
 	usec_t until = clock_now() + usec;
 
-	w->wall_now = clock_wall();
+	w->wall_now = clock_steady();
 	if (!w->begun)
 		begin(w);
 	return w->only_ids ? page_of_ids(w, messages, until, each, ctx) : page_of_all(w, messages, until, each, ctx);

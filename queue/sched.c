@@ -595,6 +595,41 @@ void sched_init(void)
 	agents_on(&ev);
 }
 
+struct telling {
+	void (*fn)(const struct sched_dest *d, void *ctx);
+	void *ctx;
+};
+
+static void tell_dest(struct dest *d, void *ctx)
+{
+	const struct telling *t = ctx;
+	usec_t now = loop_now(dest_loop(d)->loop), least = INT64_MAX;
+	struct sched_dest out = { .route = &d->route, .waiting = d->queued, .attempts = d->busy };
+
+	if (!d->queued && !d->busy)
+		return;
+	for (unsigned i = 0; i < d->route.count; i++) {
+		usec_t down = atomic_load(&d->host[i]->down_until);
+
+		least = down < least ? down : least;
+	}
+	if (d->route.count) {
+		out.limit = atomic_load(&d->host[0]->limit);
+		out.down_usec = least > now ? least - now : 0;
+	}
+	for (struct lane *g = d->turn; g; g = g->next)
+		if (g->head && now - g->head->since > out.oldest_usec)
+			out.oldest_usec = now - g->head->since;
+	t->fn(&out, t->ctx);
+}
+
+bool sched_dests(struct qloop *l, unsigned *bucket, void (*fn)(const struct sched_dest *d, void *ctx), void *ctx)
+{
+	struct telling t = { fn, ctx };
+
+	return dests_some(l->sched->dests, bucket, tell_dest, &t);
+}
+
 void sched_numbers(const struct qloop *l, struct sched_numbers *out)
 {
 	const struct sched *s = l->sched;

@@ -23,6 +23,18 @@ void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned c
  * meanwhile, in pieces of less than a millisecond; fn(l, arg) when it is through. */
 void sched_obey(struct qloop *l, void (*fn)(struct qloop *l, void *arg), void *arg);
 
+/* A destination as the operator sees it. */
+struct sched_dest {
+	const struct route *route;
+	unsigned waiting;               /* messages with recipients that wait */
+	unsigned attempts;              /* that go on, of this loop */
+	unsigned limit;                 /* of the first host: attempts that may go on */
+	usec_t down_usec;               /* all hosts are down for so long; 0: one may be tried */
+	usec_t oldest_usec;             /* since when the first one waits */
+};
+/* A piece of the loop's destinations, from *bucket (0 at first) on; in its thread. False: that was the last piece. */
+bool sched_dests(struct qloop *l, unsigned *bucket, void (*fn)(const struct sched_dest *d, void *ctx), void *ctx);
+
 /* Numbers for status: any thread, approximate. */
 struct sched_numbers {
 	unsigned destinations, queued, attempts;

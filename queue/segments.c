@@ -554,3 +554,13 @@ void segments_forget_absent(struct segments *t, struct store *s, struct store_ba
 	}
 }
 
+
+bool segment_knows(const struct segment *g, uint64_t gen, uint64_t off)
+{
+	return g->gen == gen && segment_has(g, off);
+}
+
+uint64_t segment_front(const struct segment *g, uint64_t gen)
+{
+	return g->gen == gen && g->range_count && g->range[0].from <= CDB_SEG_HEAD ? g->range[0].to : CDB_SEG_HEAD;
+}

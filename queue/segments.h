@@ -65,4 +65,8 @@ struct segment *segments_adopt(struct segments *t, uint64_t seg);
 /* Start-up, when all files were adopted and their folders synced: rows without a file go. */
 void segments_forget_absent(struct segments *t, struct store *s, struct store_batch *b);
 
+/* Tools, which change nothing: was the record at off of generation gen accounted for? Before which byte were all? */
+bool segment_knows(const struct segment *g, uint64_t gen, uint64_t off);
+uint64_t segment_front(const struct segment *g, uint64_t gen);
+
 #endif

@@ -33,22 +33,39 @@ bool suspend_any(void)
 	return atomic_load_explicit(&any, memory_order_relaxed) != 0;
 }
 
-usec_t suspend_until(const struct ta *ta, uint32_t idx, const struct route *route)
+static const struct suspension *find(const struct ta *ta, uint32_t idx, const struct route *route)
 {
 	struct list *l = suspend_any() ? RCU_READ(now) : NULL;
 	struct select_row row;
-	usec_t wall = clock_wall(), latest = wall + qmgr_live(qm)->retry_max_delay;
+	usec_t wall = clock_wall();
 
 	if (!l)
-		return 0;
+		return NULL;
 	qrow(ta, idx, route, wall, &row);
 	for (unsigned i = 0; i < l->count; i++) {
 		usec_t until = l->s[i]->wall_until;
 
 		if ((!until || until > wall) && select_match(l->s[i]->select, &row))
-			return until && until < latest ? until : latest;
+			return l->s[i];
 	}
-	return 0;
+	return NULL;
+}
+
+uint64_t suspend_number(const struct ta *ta, uint32_t idx, const struct route *route)
+{
+	const struct suspension *s = find(ta, idx, route);
+
+	return s ? s->number : 0;
+}
+
+usec_t suspend_until(const struct ta *ta, uint32_t idx, const struct route *route)
+{
+	const struct suspension *s = find(ta, idx, route);
+
+	if (!s)
+		return 0;
+	usec_t most = qmgr_live(qm)->retry_max_delay, left = s->wall_until ? s->wall_until - clock_wall() : most;
+	return clock_steady() + (left < most ? left : most);
 }
 
 uint32_t *suspend_take(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned *count, const struct route *route)

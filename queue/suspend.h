@@ -26,8 +26,10 @@ int suspend_load(struct qmgr *q);
 /* Start: the clock that ends those with an end. Loop 0. */
 void suspend_start(struct qmgr *q);
 
-/* Is this recipient suspended on this route? The wall time until which it waits at most, else 0. Any loop. */
+/* Is this recipient suspended on this route? The time (clock_steady) until which it waits at most, else 0. Any loop. */
 usec_t suspend_until(const struct ta *ta, uint32_t idx, const struct route *route);
+/* The same, but which one: its number or 0. */
+uint64_t suspend_number(const struct ta *ta, uint32_t idx, const struct route *route);
 /* The loop that owns these active recipients puts those that are suspended away. NULL: none was; else those that are
  * left, *count of them (0: ta may be gone), to be freed by the caller. */
 uint32_t *suspend_take(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned *count, const struct route *route);
