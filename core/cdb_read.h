@@ -18,6 +18,7 @@ struct cdb_record {
 	void *slot;
 };
 
+/* base: CDB_base_directory; max_open: segment descriptors that are kept. NULL without memory. */
 struct cdb_reader *cdb_reader_new(const char *base, unsigned max_open);
 void cdb_reader_free(struct cdb_reader *r);
 /* Opens and checks generation, id, length and head CRC. 0; -ENOENT: file or record is not there (any more);

@@ -18,7 +18,8 @@ static uint64_t steps(uint64_t bytes)
 	return (bytes + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1);
 }
 
-void cdb_writer_kick(struct cdb_writer *w)
+/* Any thread: wake the helper. */
+static void kick(struct cdb_writer *w)
 {
 	if (!atomic_exchange(&w->kicked, true))
 		sem_post(&w->work);
@@ -38,7 +39,7 @@ void cdb_writer_let_go(struct cdb_writer *w, struct cdb_slot *s, int count)
 	if (atomic_fetch_sub(&s->holders, count) != count || atomic_exchange(&s->finished, true))
 		return;
 	cdb_writer_announce(w);
-	cdb_writer_kick(w);
+	kick(w);
 }
 
 struct cdb_slot *cdb_writer_hold(struct cdb_writer *w)
@@ -66,7 +67,7 @@ static uint64_t reserve(struct cdb_writer *w, struct cdb_slot *s, uint64_t n)
 	} while (!atomic_compare_exchange_weak(&s->next, &at, at + n));
 	/* Early enough that the next one is ready before this one is full. */
 	if (at < s->bytes / 2 && at + n >= s->bytes / 2)
-		cdb_writer_kick(w);
+		kick(w);
 	return at;
 }
 
@@ -79,7 +80,7 @@ int cdb_writer_go_on(struct cdb_writer *w, struct cdb_slot *s)
 	if (!next) {
 		int why = atomic_load(&w->error);
 
-		cdb_writer_kick(w);
+		kick(w);
 		return why ? why : -EAGAIN;
 	}
 	if (atomic_compare_exchange_strong(&w->current, &cur, next))
@@ -256,7 +257,7 @@ static void note_run(struct loop_mail *m)
 	unsigned n = collect(w, e);
 	for (unsigned i = 0; i < n; i++)
 		w->s.segment(w->s.ctx, e[i].seg, e[i].gen, e[i].bytes_or_end, e[i].sealed);
-	cdb_writer_kick(w);
+	kick(w);
 }
 
 void cdb_tell_segments(struct cdb_writer *w)
@@ -297,7 +298,7 @@ static void add_job(struct cdb_writer *w, struct cdb_job job)
 	pthread_mutex_unlock(&w->mu);
 	if (!room)
 		free(j);
-	cdb_writer_kick(w);
+	kick(w);
 }
 
 void cdb_segment_free(struct cdb_writer *w, uint64_t seg, uint64_t gen)
@@ -388,7 +389,7 @@ void cdb_writer_free(struct cdb_writer *w)
 	if (!w)
 		return;
 	atomic_store(&w->stop, true);
-	cdb_writer_kick(w);
+	kick(w);
 	thread_join(w->helper);
 	release(w);
 }

@@ -75,8 +75,6 @@ struct cdb_writer {
 	usec_t retry_at, retry_usec;    /* 0: no retry */
 };
 
-/* Any thread: wake the helper. */
-void cdb_writer_kick(struct cdb_writer *w);
 /* Any thread: something is to be told in loop notify. */
 void cdb_writer_announce(struct cdb_writer *w);
 /* Any thread: a reference to the current slot, and giving `count` of them back. */

@@ -393,11 +393,6 @@ unsigned conf_error_count(const struct conf *cf)
 	return cf->report.error_count;
 }
 
-unsigned conf_warning_count(const struct conf *cf)
-{
-	return cf->report.warning_count;
-}
-
 void conf_print_report(const struct conf *cf, FILE *out)
 {
 	conf_report_print(&cf->report, out);

@@ -244,6 +244,7 @@ struct conf_section {
 	bool has_start_action;
 };
 
+/* Nothing was read yet; with conf_free() all strings of the options go. */
 struct conf *conf_new(void);
 void conf_free(struct conf *cf);
 
@@ -282,7 +283,6 @@ void conf_section_error(struct conf *cf, unsigned i, const char *option, const c
 
 /* Errors and warnings so far; print them in the order of the file, up to 20 errors. */
 unsigned conf_error_count(const struct conf *cf);
-unsigned conf_warning_count(const struct conf *cf);
 void conf_print_report(const struct conf *cf, FILE *out);
 
 #endif

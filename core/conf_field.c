@@ -39,7 +39,8 @@ static bool is_string(const struct conf_option *o)
 
 /* ---- text */
 
-const char *conf_field_quoted(struct conf_report *r, const char *s)
+/* A string as it would stand in a file. */
+static const char *quoted(struct conf_report *r, const char *s)
 {
 	char *q = conf_report_alloc(r, 2 * strlen(s) + 3);
 	size_t n = 0;
@@ -61,7 +62,7 @@ static const char *list_text(struct conf_report *r, const struct conf_list *l)
 
 	for (unsigned i = 0; i < l->count; i++)
 		s = conf_report_printf(r, "%s%s %s", s, i ? "," : "",
-				       conf_field_quoted(r, l->item[i]));
+				       quoted(r, l->item[i]));
 	return conf_report_printf(r, "%s }", s);
 }
 
@@ -121,7 +122,7 @@ const char *conf_field_text(struct conf_report *r, const struct conf_option *o, 
 	case CONF_BOOL:
 		return *(const bool *)field ? "true" : "false";
 	case CONF_CHAR:
-		return conf_field_quoted(r, (char[]){ *(const char *)field, 0 });
+		return quoted(r, (char[]){ *(const char *)field, 0 });
 	case CONF_LIST:
 		return list_text(r, field);
 	case CONF_ENUM:
@@ -130,7 +131,7 @@ const char *conf_field_text(struct conf_report *r, const struct conf_option *o, 
 		return flags_text(r, o, *(const uint64_t *)field);
 	default:
 		return *(const char *const *)field
-			       ? conf_field_quoted(r, *(const char *const *)field)
+			       ? quoted(r, *(const char *const *)field)
 			       : NULL;
 	}
 }

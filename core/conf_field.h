@@ -8,14 +8,12 @@
 #define CORE_CONF_FIELD_H
 #include "core/conf_report.h"
 
+/* Bytes of the struct member of an option. */
 size_t conf_field_size(const struct conf_option *o);
 
 /* The value as it could stand in a file: `64MB`, `"text"`, `{ a, b }`. NULL: not set. Not SECTION.
  */
 const char *conf_field_text(struct conf_report *r, const struct conf_option *o, const void *field);
-
-/* A string as it would stand in a file. */
-const char *conf_field_quoted(struct conf_report *r, const char *s);
 
 /* True when both have the same value; any type. */
 bool conf_field_equal(const struct conf_option *o, const void *a, const void *b);

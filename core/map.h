@@ -44,7 +44,7 @@ void map_put_ref(struct map *m);
 const char *map_name(const struct map *m);
 /* The file of a hash map, else its name: for messages. */
 const char *map_file(const struct map *m);
-/* A lookup may block: only in a helper thread (resolver/map_helper.h). */
+/* A lookup may block: only in a helper thread of the caller's. */
 bool map_blocks(const struct map *m);
 /* Nothing can be found in it. */
 bool map_is_empty(const struct map *m);

@@ -15,7 +15,8 @@ struct span reply_line(const struct reply *r)
 	return r->line_n > 4 ? span_of(r->line + 4, r->line_n - 4u) : span_of(r->line, 0);
 }
 
-struct span reply_status(struct span text)
+/* The "d.d.d" at the begin of text, or empty; d has up to three digits (RFC 3463 2). */
+static struct span status(struct span text)
 {
 	size_t i = 0;
 
@@ -36,7 +37,7 @@ struct span reply_status(struct span text)
 
 struct span reply_enhanced(const struct reply *r)
 {
-	struct span s = r->text_n > 4 ? reply_status(span_of(r->text + 4, r->text_n - 4u))
+	struct span s = r->text_n > 4 ? status(span_of(r->text + 4, r->text_n - 4u))
 				      : span_of(r->text, 0);
 
 	return s.n && s.p[0] == r->text[0] ? s : span_of(r->text, 0);
@@ -62,7 +63,7 @@ static void keep_line(struct reply *r)
 	if (r->line_count > REPLY_LINES_MAX)
 		return;
 	if (r->line_count > 1) {
-		struct span own = reply_status(reply_line(r));
+		struct span own = status(reply_line(r));
 
 		s = reply_line(r);
 		/* The enhanced code stands in each line, RFC 2034 4: once is enough. */

@@ -65,7 +65,4 @@ static inline struct span reply_text(const struct reply *r)
 /* "5.1.1" of the first line, if it fits the code (RFC 2034 4); else empty. */
 struct span reply_enhanced(const struct reply *r);
 
-/* The "d.d.d" at the begin of text, or empty; d has up to three digits (RFC 3463 2). */
-struct span reply_status(struct span text);
-
 #endif

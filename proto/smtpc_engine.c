@@ -80,7 +80,8 @@ void smtpc_engine_finish(struct smtpc_engine *e, struct smtpc_job *own, enum msg
 	smtpc_job_free(own);
 }
 
-int smtpc_engine_address(const struct smtpc_settings *s, const struct smtpc_key *key,
+/* Where a key leads: the address with its port; -EDESTADDRREQ when there is none. */
+static int address_of(const struct smtpc_settings *s, const struct smtpc_key *key,
 			 struct addr *out)
 {
 	*out = key->host;
@@ -114,7 +115,7 @@ static void open_session(struct smtpc_engine *e, struct smtpc_job *j)
 {
 	bool local = j->key.mailer == ROUTE_LMTP_LOCAL;
 	struct addr to;
-	int rc = local ? 0 : smtpc_engine_address(&e->setup.settings, &j->key, &to);
+	int rc = local ? 0 : address_of(&e->setup.settings, &j->key, &to);
 
 	if (!rc)
 		rc = smtpc_session_open(e, j, local ? NULL : &to);

@@ -83,8 +83,4 @@ void smtpc_engine_finish(struct smtpc_engine *e, struct smtpc_job *own, enum msg
 /* For sessions: j needs another connection because its idle one was dead. */
 void smtpc_engine_again(struct smtpc_engine *e, struct smtpc_job *j);
 
-/* Where a key leads: the address with its port; ADDR_NONE with -EDESTADDRREQ when there is none. */
-int smtpc_engine_address(const struct smtpc_settings *s, const struct smtpc_key *key,
-			 struct addr *out);
-
 #endif

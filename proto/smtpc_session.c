@@ -31,7 +31,8 @@ static enum smtpc_phase (*const on_reply[])(struct smtpc_session *) = {
 	[SMTPC_PH_QUIT] = on_unasked,
 };
 
-enum msg_stage smtpc_session_stage(const struct smtpc_session *s)
+/* Stage of the dialogue, for results and logs. */
+static enum msg_stage stage_of(const struct smtpc_session *s)
 {
 	switch ((enum smtpc_phase)s->phase) {
 	case SMTPC_PH_CONNECT:
@@ -81,7 +82,7 @@ static void arm(struct smtpc_session *s)
 				 smtpc_session_limit(&s->engine->setup.settings,
 						     s->phase == SMTPC_PH_CONTENT
 							     ? MSG_AT_CONTENT
-							     : smtpc_session_stage(s)));
+							     : stage_of(s)));
 }
 
 void smtpc_session_drop(struct smtpc_session *s)
@@ -193,7 +194,7 @@ static bool enter(struct smtpc_session *s, enum smtpc_phase next)
 enum smtpc_phase smtpc_session_lost(struct smtpc_session *s, struct span why)
 {
 	struct smtpc_job *j = s->job;
-	enum msg_stage stage = smtpc_session_stage(s);
+	enum msg_stage stage = stage_of(s);
 
 	if (!j)
 		return SMTPC_PH_CLOSED;
@@ -247,9 +248,9 @@ static enum smtpc_phase not_up(struct smtpc_session *s)
 {
 	struct smtpc_job *j = s->job;
 
-	smtpc_log_lost(s, smtpc_session_stage(s), reply_text(&s->reply));
+	smtpc_log_lost(s, stage_of(s), reply_text(&s->reply));
 	j->no_session = true;
-	smtpc_job_set_open(j, MSG_LATER, smtpc_session_stage(s), reply_text(&s->reply));
+	smtpc_job_set_open(j, MSG_LATER, stage_of(s), reply_text(&s->reply));
 	return SMTPC_PH_QUIT;
 }
 
@@ -532,7 +533,7 @@ void smtpc_session_reuse(struct smtpc_session *s, struct smtpc_job *j)
 
 void smtpc_session_cancel(struct smtpc_session *s)
 {
-	smtpc_job_set_open(s->job, MSG_LATER, smtpc_session_stage(s),
+	smtpc_job_set_open(s->job, MSG_LATER, stage_of(s),
 			   SPAN("4.4.7 delivery attempt was cancelled"));
 	enter(s, SMTPC_PH_CLOSED);
 }

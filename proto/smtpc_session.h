@@ -70,8 +70,6 @@ void smtpc_session_quit_idle(struct smtpc_session *s);
 /* Closes at once and frees, says nothing to anybody. */
 void smtpc_session_drop(struct smtpc_session *s);
 
-/* Stage of the dialogue, for results and logs. */
-enum msg_stage smtpc_session_stage(const struct smtpc_session *s);
 /* Time limit of a stage. */
 usec_t smtpc_session_limit(const struct smtpc_settings *s, enum msg_stage stage);
 

@@ -81,7 +81,12 @@ def words(later_tables, enum_tables):
 def unused(build):
     used = uses(build)
     later_tables, built, enum_tables = set(), set(), set()
+    # The rows of a subsection that is not built yet are told of as a whole.
+    later_sections = {re.search(r"\w+", rest).group(0) for path in tables()
+                      for kind, field, name, line, later, rest in rows(path) if kind == "SECTION_OPT" and later}
     for path in tables():
+        if os.path.basename(path)[:-len(".def")] in later_sections:
+            continue
         for kind, field, name, line, later, rest in rows(path):
             if kind == "ENUM_OPT":
                 enum_tables |= set(re.findall(r"\b\w+_values\b", rest))

@@ -18,6 +18,11 @@ static const struct conf_table_row files[] = {
 	  "local_user_map { name = seq1; flags = { implicitly_match_detail } }\n"
 	  "mailertable { name = seq2; } Log_Level = 12; DNS_timeout = 6;\n"
 	  "nameserver = { \"127.0.0.1@5353\", ::1, 192.0.2.1, \"::1@53\" }; }",
+	  "t:6:26: warning: smar.map net.mapname: not available in this version, ignored\n"
+	  "t:6:39: warning: smar.map net.address: not available in this version, ignored\n"
+	  "t:6:54: warning: smar.map net.port: not available in this version, ignored\n"
+	  "t:7:27: warning: smar.map unix.mapname: not available in this version, ignored\n"
+	  "t:7:40: warning: smar.map unix.path: not available in this version, ignored\n"
 	  "t:8:18: warning: smar.local_user_map.name: not available in this version, ignored\n"
 	  "t:8:31: warning: smar.local_user_map.flags: not available in this version, ignored\n"
 	  "t:9:46: warning: smar.DNS_timeout: not available in this version, ignored\n"
