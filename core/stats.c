@@ -17,6 +17,7 @@ static unsigned row_count;
 static unsigned cell_count;
 static _Atomic(_Atomic uint64_t *) blocks[MAX_THREADS];
 static atomic_uint block_count;
+static void (*on_print)(void);
 
 void stats_define(const char *name, const struct stats_row *r, unsigned count)
 {
@@ -51,6 +52,17 @@ void stats_thread(void)
 		panic("more than %d threads", MAX_THREADS);
 	atomic_store_explicit(&blocks[i], b, memory_order_release);
 	stats_mine = b;
+}
+
+void stats_set(unsigned id, uint64_t value)
+{
+	if (stats_mine)
+		atomic_store_explicit(&stats_mine[stats_cell[id]], value, memory_order_relaxed);
+}
+
+void stats_on_print(void (*fn)(void))
+{
+	on_print = fn;
 }
 
 static unsigned bucket_of(uint64_t v)
@@ -110,39 +122,106 @@ uint64_t stats_quantile(unsigned id, double part)
 	return UINT64_MAX;
 }
 
+/* ---- printing */
+
+/* The family of a row: its id without labels. */
+static struct span family(const struct stats_row *r)
+{
+	struct span id = span_str(r->id);
+
+	return span_head(id, span_chr(id, '{'));
+}
+
+/* class="2xx",stage="mail" without the braces; empty: no labels. */
+static struct span labels(const struct stats_row *r)
+{
+	struct span id = span_str(r->id);
+	struct span s = span_from(id, span_chr(id, '{') + 1);
+
+	return span_head(s, s.n ? s.n - 1 : 0);
+}
+
+static bool begins_family(unsigned i)
+{
+	return i == 0 || !span_eq(family(&rows[i]), family(&rows[i - 1]));
+}
+
+static bool ends_family(unsigned i)
+{
+	return i + 1 == row_count || begins_family(i + 1);
+}
+
+static int print_without_quotes(struct span s, struct buf *out)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < s.n && !rc; i++)
+		rc = s.p[i] == '"' ? 0 : buf_add(out, s.p + i, 1);
+	return rc;
+}
+
+static void begin_printing(void)
+{
+	if (on_print)
+		on_print();
+}
+
+static int print_text_row(struct buf *out, unsigned i)
+{
+	struct buf name = { 0 };
+	int rc = print_without_quotes(span_str(rows[i].id), &name);
+
+	if (!rc)
+		rc = buf_printf(out, "%-28.*s %" PRIu64, (int)buf_len(&name), buf_span(&name).p, stats_sum(i));
+	if (!rc && rows[i].kind == STATS_HISTOGRAM)
+		rc = buf_printf(out, " (p50 %" PRIu64 ", p99 %" PRIu64 " %s)", stats_quantile(i, 0.5),
+				stats_quantile(i, 0.99), rows[i].unit);
+	buf_release(&name);
+	return rc ? rc : buf_add(out, "\n", 1);
+}
+
 int stats_print_text(struct buf *out)
 {
 	int rc = 0;
 
-	for (unsigned i = 0; i < row_count && !rc; i++) {
-		if (rows[i].kind == STATS_HISTOGRAM)
-			rc = buf_printf(out,
-					"%-28s %" PRIu64 " (p50 %" PRIu64 ", p99 %" PRIu64 " %s)\n",
-					rows[i].id, stats_sum(i), stats_quantile(i, 0.5),
-					stats_quantile(i, 0.99), rows[i].unit);
-		else
-			rc = buf_printf(out, "%-28s %" PRIu64 "\n", rows[i].id, stats_sum(i));
-	}
+	begin_printing();
+	for (unsigned i = 0; i < row_count && !rc; i++)
+		rc = print_text_row(out, i);
 	return rc;
+}
+
+/* A family with labels is an object: "replies":{"class=2xx,stage=mail":7}. */
+static int print_json_row(struct buf *out, unsigned i)
+{
+	struct span f = family(&rows[i]), l = labels(&rows[i]);
+	int rc = i ? buf_add(out, ",", 1) : 0;
+
+	if (!rc && begins_family(i))
+		rc = buf_printf(out, "\"%.*s\":%s", (int)f.n, f.p, l.n ? "{" : "");
+	if (!rc && l.n) {
+		rc = buf_add(out, "\"", 1);
+		if (!rc)
+			rc = print_without_quotes(l, out);
+		if (!rc)
+			rc = buf_add(out, "\":", 2);
+	}
+	if (!rc && rows[i].kind == STATS_HISTOGRAM)
+		rc = buf_printf(out,
+				"{\"count\":%" PRIu64 ",\"sum\":%" PRIu64 ",\"p50\":%" PRIu64 ",\"p99\":%" PRIu64 "}",
+				stats_sum(i), cell_sum(stats_cell[i] + STATS_BUCKETS + 1), stats_quantile(i, 0.5),
+				stats_quantile(i, 0.99));
+	else if (!rc)
+		rc = buf_printf(out, "%" PRIu64, stats_sum(i));
+	return rc || !l.n || !ends_family(i) ? rc : buf_add(out, "}", 1);
 }
 
 int stats_print_json(struct buf *out)
 {
 	int rc = 0;
 
-	for (unsigned i = 0; i < row_count && !rc; i++) {
-		const char *comma = i ? "," : "";
-
-		if (rows[i].kind == STATS_HISTOGRAM)
-			rc = buf_printf(out,
-					"%s\"%s\":{\"count\":%" PRIu64 ",\"sum\":%" PRIu64
-					",\"p50\":%" PRIu64 ",\"p99\":%" PRIu64 "}",
-					comma, rows[i].id, stats_sum(i),
-					cell_sum(stats_cell[i] + STATS_BUCKETS + 1),
-					stats_quantile(i, 0.5), stats_quantile(i, 0.99));
-		else
-			rc = buf_printf(out, "%s\"%s\":%" PRIu64, comma, rows[i].id, stats_sum(i));
-	}
+	begin_printing();
+	for (unsigned i = 0; i < row_count && !rc; i++)
+		rc = print_json_row(out, i);
 	return rc;
 }
 
@@ -166,22 +245,29 @@ static int print_histogram(struct buf *out, unsigned i)
 	return rc;
 }
 
-int stats_print_openmetrics(struct buf *out)
+static int print_openmetrics_row(struct buf *out, unsigned i)
 {
 	static const char *const type[] = { "counter", "gauge", "histogram" };
+	struct span f = family(&rows[i]), with_braces = span_from(span_str(rows[i].id), f.n);
 	int rc = 0;
 
-	for (unsigned i = 0; i < row_count && !rc; i++) {
-		rc = buf_printf(out, "# TYPE smx_%s_%s %s\n# HELP smx_%s_%s %s\n", prefix,
-				rows[i].id, type[rows[i].kind], prefix, rows[i].id, rows[i].text);
-		if (rc)
-			break;
-		if (rows[i].kind == STATS_HISTOGRAM)
-			rc = print_histogram(out, i);
-		else
-			rc = buf_printf(out, "smx_%s_%s%s %" PRIu64 "\n", prefix, rows[i].id,
-					rows[i].kind == STATS_COUNTER ? "_total" : "",
-					stats_sum(i));
-	}
+	if (begins_family(i))
+		rc = buf_printf(out, "# TYPE smx_%s_%.*s %s\n# HELP smx_%s_%.*s %s\n", prefix, (int)f.n, f.p,
+				type[rows[i].kind], prefix, (int)f.n, f.p, rows[i].text);
+	if (rc)
+		return rc;
+	if (rows[i].kind == STATS_HISTOGRAM)
+		return print_histogram(out, i);
+	return buf_printf(out, "smx_%s_%.*s%s%.*s %" PRIu64 "\n", prefix, (int)f.n, f.p,
+			  rows[i].kind == STATS_COUNTER ? "_total" : "", (int)with_braces.n, with_braces.p, stats_sum(i));
+}
+
+int stats_print_openmetrics(struct buf *out)
+{
+	int rc = 0;
+
+	begin_printing();
+	for (unsigned i = 0; i < row_count && !rc; i++)
+		rc = print_openmetrics_row(out, i);
 	return rc;
 }

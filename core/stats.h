@@ -14,7 +14,9 @@ enum stats_kind { STATS_COUNTER = 0, STATS_GAUGE, STATS_HISTOGRAM };
 enum { STATS_BUCKETS = 40 };                    /* powers of two of a microsecond or a count */
 
 struct stats_row {
-	const char *id;         /* lower case, without the prefix of the process */
+	/* Lower case, without the prefix of the process; rows of one family stand together and differ in their labels:
+	 * replies{class="2xx",stage="mail"}. Labels are for counters and gauges. */
+	const char *id;
 	enum stats_kind kind;
 	const char *unit;
 	const char *text;
@@ -44,6 +46,11 @@ static inline void stats_add(unsigned id, uint64_t n)
 	if (stats_mine)
 		stats_bump(stats_cell[id], n);
 }
+
+/* A gauge that only this thread sets: its value now. */
+void stats_set(unsigned id, uint64_t value);
+/* Called by the printers before they read, in their thread: for gauges that are measured only then. NULL: nothing. */
+void stats_on_print(void (*fn)(void));
 
 /* Own thread: one observation of a histogram. */
 void stats_observe(unsigned id, uint64_t value);

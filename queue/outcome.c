@@ -94,6 +94,9 @@ void outcome_add(struct outcome *o, const struct msg_rcpt_result *r)
 	rc->wall_last = clock_wall();
 	if (r->outcome != MSG_DONE)
 		aq_rcpt_reply(rc, r->reply, r->stage);
+	qmgr_stats_reply(r->outcome, r->stage, r->reply);
+	if (r->outcome == MSG_DONE && clock_steady() > o->ta->env.wall_arrival)
+		stats_observe(QMGR_STAT_QUEUE_SEC, (uint64_t)((clock_steady() - o->ta->env.wall_arrival) / USEC_PER_SEC));
 	log_rcpt(o->ta, r);
 }
 

@@ -3,8 +3,8 @@
 #include "core/ctl.h"
 #include "core/err.h"
 #include "queue/agents.h"
-#include "queue/census.h"
 #include "queue/feedback.h"
+#include "queue/gauges.h"
 #include "queue/icc.h"
 #include "queue/intake.h"
 #include "queue/iqdb.h"
@@ -14,37 +14,10 @@
 #include "queue/qadmin_list.h"
 #include "queue/qadmin_suspend.h"
 #include "queue/qadmin_top.h"
-#include "queue/sched.h"
-#include "queue/suspend.h"
 
 #include <inttypes.h>
 
-struct numbers {
-	struct sched_numbers sched;
-	struct census census;
-	usec_t oldest_usec;
-	unsigned suspensions;
-};
-
-static struct numbers numbers_now(struct qmgr *q)
-{
-	struct numbers n = { .census = census_now() };
-
-	for (unsigned i = 0; i < q->loop_count; i++) {
-		struct sched_numbers s;
-
-		sched_numbers(&q->loop[i], &s);
-		n.sched.destinations += s.destinations;
-		n.sched.queued += s.queued;
-		n.sched.attempts += s.attempts;
-	}
-	if (n.census.wall_oldest)
-		n.oldest_usec = clock_steady() - n.census.wall_oldest;
-	suspend_all(&n.suspensions);
-	return n;
-}
-
-static void status_json(const struct numbers *n, struct buf *out)
+static void status_json(const struct gauges *n, struct buf *out)
 {
 	buf_printf(out,
 		   "{\"version\":\"%s\",\"messages\":%" PRIu64 ",\"oldest_age\":%" PRId64
@@ -58,7 +31,7 @@ static void status_json(const struct numbers *n, struct buf *out)
 
 static enum ctl_step status_run(struct ctl_request *rq)
 {
-	struct numbers n = numbers_now(rq->ctx);
+	struct gauges n = gauges_now();
 
 	if (span_eq(rq->args, SPAN("json"))) {
 		status_json(&n, rq->out);
@@ -110,6 +83,7 @@ int qadmin_listen(struct qmgr *q)
 {
 	int error = 0;
 
+	gauges_start(q);
 	ctl_listen(q->loop[0].loop, q->opt.control_socket, verbs, q, &error);
 	return error;
 }

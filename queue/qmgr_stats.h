@@ -12,6 +12,8 @@ enum qmgr_stat {
 	QMGR_STAT_COUNT
 };
 
+/* One recipient's result of an attempt: outcome and stage as in core/msg.h. Own thread. */
+void qmgr_stats_reply(uint8_t outcome, uint8_t stage, struct span reply);
 /* Declares the rows; once, before threads start. */
 void qmgr_stats_define(void);
 

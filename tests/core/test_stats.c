@@ -6,13 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ACCEPTED = 0, OPEN, DELAY, EMPTY };
+enum { ACCEPTED = 0, OPEN, DELAY, EMPTY, REPLY_2, REPLY_5, LEVEL };
 
 static const struct stats_row rows[] = {
 	{ "rcpt_accepted", STATS_COUNTER, "recipients", "RCPT commands answered 250" },
 	{ "sessions_open", STATS_GAUGE, "sessions", "Sessions now" },
 	{ "commit_usec", STATS_HISTOGRAM, "us", "From final dot to durable" },
 	{ "never", STATS_HISTOGRAM, "us", "Nothing is observed here" },
+	{ "replies{class=\"2xx\",stage=\"mail\"}", STATS_COUNTER, "replies", "Replies" },
+	{ "replies{class=\"5xx\",stage=\"mail\"}", STATS_COUNTER, "replies", "Replies" },
+	{ "level", STATS_GAUGE, "", "Measured when it is read" },
 };
 
 enum { THREADS = 4, ROUNDS = 100000 };
@@ -107,6 +110,35 @@ static void test_print(void)
 	buf_release(&b);
 }
 
+static unsigned measured;
+
+static void measure(void)
+{
+	stats_set(LEVEL, 40 + ++measured);
+}
+
+static void test_labels(void)
+{
+	struct buf b = { 0 };
+
+	stats_add(REPLY_5, 3);
+	stats_on_print(measure);
+	stats_print_text(&b);
+	ok(has(&b, "replies{class=5xx,stage=mail} 3\n") && has(&b, "replies{class=2xx,stage=mail} 0\n"), "labels in text");
+	ok(has(&b, "level                        41\n"), "a gauge that is set while it is printed");
+	buf_eat(&b, buf_len(&b));
+	stats_print_json(&b);
+	ok(has(&b, ",\"replies\":{\"class=2xx,stage=mail\":0,\"class=5xx,stage=mail\":3},\"level\":42"), "labels in JSON");
+	buf_eat(&b, buf_len(&b));
+	stats_print_openmetrics(&b);
+	ok(has(&b, "# TYPE smx_toy_replies counter\n# HELP smx_toy_replies Replies\n"
+		   "smx_toy_replies_total{class=\"2xx\",stage=\"mail\"} 0\n"
+		   "smx_toy_replies_total{class=\"5xx\",stage=\"mail\"} 3\n# TYPE smx_toy_level gauge\n"),
+	   "labels in OpenMetrics, the family said once");
+	stats_on_print(NULL);
+	buf_release(&b);
+}
+
 /* A thread may see the -1 of another before the +1 of a third. */
 static void test_gauge_below_zero(void)
 {
@@ -131,6 +163,7 @@ int main(void)
 	test_threads();
 	test_quantiles();
 	test_print();
+	test_labels();
 	test_gauge_below_zero();
 	return plan_done();
 }
