@@ -51,7 +51,14 @@ static const struct conf_table_row files[] = {
 	  "t:1:1: smar.map d.path: expected path, or address and port, found none\n"
 	  "t:1:1: smar.map f.address: expected an address beside port, found none\n"
 	  "t:1:1: smar.map g.port: expected a port beside address, found none\n"
-	  "t:6:37: smar.map e.path: expected path, or address and port, found both\n" },
+	  "t:6:24: warning: smar.map e.mapname: not available in this version, ignored\n"
+	  "t:6:37: warning: smar.map e.path: not available in this version, ignored\n"
+	  "t:6:37: smar.map e.path: expected path, or address and port, found both\n"
+	  "t:6:47: warning: smar.map e.port: not available in this version, ignored\n"
+	  "t:7:24: warning: smar.map f.mapname: not available in this version, ignored\n"
+	  "t:7:37: warning: smar.map f.port: not available in this version, ignored\n"
+	  "t:8:24: warning: smar.map g.mapname: not available in this version, ignored\n"
+	  "t:8:37: warning: smar.map g.address: not available in this version, ignored\n" },
 	{ "maps that are not declared",
 	  "smar { map a { type = sequence; maps = { b, a } } map b { type = passwd; }\n"
 	  "local_user_map { name = B; } mailertable { name = x; } }",
