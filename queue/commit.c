@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/thread.h"
 #include "queue/census.h"
+#include "queue/marks.h"
 #include "queue/qmgr_stats.h"
 
 #include <errno.h>
@@ -41,7 +42,7 @@ struct committer {
 	struct ta *leaving;             /* out of the table after the next batch */
 	struct file_gone *files;        /* own files to remove after the next batch */
 	struct commit_call *calls;      /* waiting for the next batch */
-	uint64_t *freed;                /* segments that lose a use after the next batch */
+	struct cdb_ref *freed;          /* records that are not needed any more after the next batch */
 	unsigned freed_count, freed_cap;
 	usec_t flush_at;                /* 0: nothing to write */
 	usec_t wall_deferred;           /* earliest new time in defedb; 0: none */
@@ -280,7 +281,7 @@ static void free_content(struct committer *c, struct ta *ta)
 			c->freed_cap = c->freed_cap ? c->freed_cap * 2 : 256;
 			c->freed = xrealloc(c->freed, c->freed_cap * sizeof *c->freed);
 		}
-		c->freed[c->freed_count++] = ta->ref.seg;
+		c->freed[c->freed_count++] = ta->ref;
 		return;
 	}
 	struct file_gone *f = xmalloc(sizeof *f);
@@ -430,10 +431,12 @@ static void remove_files(struct committer *c)
 static void after_batch(struct committer *c)
 {
 	for (unsigned i = 0; i < c->freed_count; i++) {
-		struct segment *g = segments_find(c->set.segments, c->freed[i]);
+		struct segment *g = segments_find(c->set.segments, c->freed[i].seg);
 
-		if (g)
+		if (g) {
+			segment_finished(c->set.segments, g, &c->freed[i]);
 			segment_use(c->set.segments, g, -1);
+		}
 	}
 	c->freed_count = 0;
 	remove_files(c);
@@ -453,6 +456,8 @@ static void after_batch(struct committer *c)
 		c->set.deferred(c->set.ctx, c->wall_deferred);
 	c->wall_deferred = 0;
 	segments_reap(c->set.segments, c->set.recycle, c->set.ctx);
+	if (segments_write_marks(c->set.segments, false) && !c->flush_at)
+		c->flush_at = clock_now() + MARKS_WAIT_USEC;
 }
 
 static void db_failed(struct committer *c, int rc)
@@ -585,6 +590,7 @@ static void run(void *arg)
 	if (c->group)
 		commit_group(c);
 	flush(c);
+	segments_write_marks(c->set.segments, true);
 }
 
 struct committer *committer_start(const struct committer_setup *s)

@@ -4,6 +4,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "core/wire.h"
+#include "queue/marks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@ struct range {
 
 struct segment {
 	struct segment *next;           /* in its bucket */
-	struct segment *dirty_next, *changed_next, *idle_next;
+	struct segment *dirty_next, *changed_next, *idle_next, *marked_next;
 	uint64_t seg, gen, bytes;
 	uint64_t instance;              /* of the writer, 0: unknown */
 	int fd;
@@ -29,6 +30,8 @@ struct segment {
 	usec_t lost_at;
 	uint64_t end;
 	usec_t look_at;                 /* when to look into holes again */
+	struct marks *marks;            /* finished records that the file beside it does not have yet */
+	bool marked;
 	struct range *range;            /* sorted, never touching */
 	unsigned range_count, range_cap;
 };
@@ -38,7 +41,7 @@ enum { BUCKETS = 4096, FORMAT = 1, HOLE_USEC = 60 * USEC_PER_SEC, LOST_USEC = 30
 struct segments {
 	const char *base;
 	struct segment *bucket[BUCKETS];
-	struct segment *dirty, *changed, *idle;
+	struct segment *dirty, *changed, *idle, *marked;
 	unsigned count;
 };
 
@@ -54,6 +57,7 @@ static void segment_free(struct segment *g)
 {
 	if (g->fd >= 0)
 		close(g->fd);
+	marks_free(g->marks);
 	free(g->range);
 	free(g);
 }
@@ -113,6 +117,8 @@ static void drop(struct segments *t, struct segment *g)
 		unhook(&t->dirty, g, offsetof(struct segment, dirty_next));
 	if (g->changed)
 		unhook(&t->changed, g, offsetof(struct segment, changed_next));
+	if (g->marked)
+		unhook(&t->marked, g, offsetof(struct segment, marked_next));
 	t->count--;
 	segment_free(g);
 }
@@ -446,8 +452,39 @@ void segments_reap(struct segments *t, bool (*recycle)(void *ctx, uint64_t seg, 
 			remove_file(t, g);
 		/* The row in meta stays until a new use of the file overwrites it or the next start: a removal
 		 * that a power cut undoes must not bring its mail back. */
+		marks_remove(t->base, g->seg);
 		drop(t, g);
 	}
+}
+
+void segment_finished(struct segments *t, struct segment *g, const struct cdb_ref *ref)
+{
+	if (g->gen != ref->gen)
+		return;
+	if (marks_add(&g->marks, g->seg, g->gen, ref->off, clock_now()))
+		marks_write(g->marks, t->base);
+	if (!g->marked) {
+		g->marked = true;
+		g->marked_next = t->marked;
+		t->marked = g;
+	}
+}
+
+bool segments_write_marks(struct segments *t, bool all)
+{
+	struct segment **at = &t->marked, *g;
+
+	while ((g = *at)) {
+		if (all || marks_due(g->marks, clock_now()))
+			marks_write(g->marks, t->base);
+		if (marks_waits(g->marks)) {
+			at = &g->marked_next;
+			continue;
+		}
+		*at = g->marked_next;
+		g->marked = false;
+	}
+	return t->marked != NULL;
 }
 
 int segments_load(struct segments *t, struct store *s)

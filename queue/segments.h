@@ -54,6 +54,11 @@ void segments_write(struct segments *t, struct store *s, struct store_batch *b);
 void segments_reap(struct segments *t, bool (*recycle)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance),
 		   void *ctx);
 
+/* After the batch that forgets it is synced: a mark for `cdbctl rebuild`, queue/marks.h. */
+void segment_finished(struct segments *t, struct segment *g, const struct cdb_ref *ref);
+/* Writes marks that have waited for long enough, or all. True: some wait still. */
+bool segments_write_marks(struct segments *t, bool all);
+
 /* Start-up: the ranges that the database knows. */
 int segments_load(struct segments *t, struct store *s);
 /* Start-up: walk the records of a segment that are not accounted for; each() as cdb_scan(), content checked.
