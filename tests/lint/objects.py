@@ -40,9 +40,11 @@ def families():
 
 
 def prefixes(path):
-    """conf_apply and conf for core/conf_apply.c."""
+    """conf_apply and conf for core/conf_apply.c; orders and order, for one of them, for queue/orders.c."""
     words = re.split(r"[_-]", os.path.basename(path)[:-2])
-    return ["_".join(words[:n]) for n in range(len(words), 0, -1)]
+    stem = "_".join(words)
+    other_number = stem[:-1] if stem.endswith("s") else stem + "s"
+    return ["_".join(words[:n]) for n in range(len(words), 0, -1)] + [other_number]
 
 
 def place(path, name):
