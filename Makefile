@@ -14,8 +14,7 @@ BIN := $(BUILD)/bin
 LIB := $(BUILD)/lib
 OBJ := $(BUILD)/obj
 
-DEBS := gcc make pkg-config libc6-dev liburcu-dev librocksdb-dev liblmdb-dev libgetdns-dev \
-	libsasl2-dev android-libboringssl-dev python3
+DEBS := gcc make libc6-dev liburcu-dev librocksdb-dev liblmdb-dev python3
 
 WARN := -Wall -Wextra -Wmissing-prototypes -Wshadow -Wvla -Werror
 DEFS := -D_GNU_SOURCE -DSMX_VERSION='"$(VERSION)"' -DSMX_CONFDIR='"$(CONFDIR)"' \
@@ -43,7 +42,7 @@ ARCHIVES := $(foreach f,$(FOLDERS),$(if $(call folder_src,$(f)),$(LIB)/lib$(f).a
 
 LIBS_core := -lurcu-qsbr -lurcu-cds -lurcu-common
 LIBS_queue := -lrocksdb -llmdb
-LIBS_resolver := -lgetdns -llmdb
+LIBS_resolver := -llmdb
 
 .PHONY: all deps install demo check bench lint fuzz help clean tests
 all: $(PROGRAMS) $(SCRIPTS) $(LIB)/shim.so
