@@ -1,5 +1,6 @@
 /*
- * core/addr.h - IPv4 and IPv6 addresses with a port, 20 bytes; ANY_LOCAL stands for a unix socket peer.
+ * core/addr.h - IPv4 and IPv6 addresses with a port, 20 bytes; ANY_LOCAL stands for a unix socket
+ * peer.
  */
 #ifndef CORE_ADDR_H
 #define CORE_ADDR_H
@@ -12,10 +13,10 @@ enum addr_family { ADDR_NONE = 0, ADDR_IPV4 = 4, ADDR_IPV6 = 6 };
 enum { ADDR_TEXT_MAX = 64 };
 
 struct addr {
-	uint8_t family;         /* enum addr_family */
+	uint8_t family; /* enum addr_family */
 	uint8_t zero;
-	uint16_t port;          /* host order */
-	uint8_t ip[16];         /* network order; IPv4 uses the first 4, the rest is 0 */
+	uint16_t port;  /* host order */
+	uint8_t ip[16]; /* network order; IPv4 uses the first 4, the rest is 0 */
 };
 
 /* "192.0.2.1" or "2001:db8::1" (also "IPv6:..."), without a port. 0 or -EINVAL. */
@@ -34,8 +35,8 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ss);
 bool addr_eq(const struct addr *a, const struct addr *b);
 /* Same family and ip. */
 bool addr_ip_eq(const struct addr *a, const struct addr *b);
-uint64_t addr_hash(const struct addr *a);       /* with the port */
-uint64_t addr_ip_hash(const struct addr *a);    /* without */
+uint64_t addr_hash(const struct addr *a);    /* with the port */
+uint64_t addr_ip_hash(const struct addr *a); /* without */
 bool addr_is_loopback(const struct addr *a);
 
 /* A net such as 10.0.0.0/8, 192.0.2.1, 2001:db8::/32; R's shortened IPv4 "10", "192.168.7" too. */

@@ -2,7 +2,8 @@
  * core/arena.h - memory that is freed all at once: one arena per session or transaction.
  *
  * Owner:  one thread at a time.
- * Memory: blocks of 1 KB, growing to 16 KB, from malloc (its thread caches serve them without a lock).
+ * Memory: blocks of 1 KB, growing to 16 KB, from malloc (its thread caches serve them without a
+ * lock).
  */
 #ifndef CORE_ARENA_H
 #define CORE_ARENA_H

@@ -2,8 +2,8 @@
  * core/buf.h - a growing byte buffer for socket input and output.
  *
  * Owner:  one thread at a time.
- * Memory: nothing while empty (an idle session holds no buffer); malloc'd, doubled, given back by buf_release().
- * Limits: the caller's; buf_room() refuses only without memory.
+ * Memory: nothing while empty (an idle session holds no buffer); malloc'd, doubled, given back by
+ * buf_release(). Limits: the caller's; buf_room() refuses only without memory.
  */
 #ifndef CORE_BUF_H
 #define CORE_BUF_H
@@ -11,8 +11,8 @@
 
 struct buf {
 	char *p;
-	uint32_t r;     /* first unread byte */
-	uint32_t w;     /* behind the last one */
+	uint32_t r; /* first unread byte */
+	uint32_t w; /* behind the last one */
 	uint32_t cap;
 };
 

@@ -312,7 +312,8 @@ struct window {
 	char *p;
 };
 
-/* Moves *at over a hole and reads from there; *at is the limit when nothing comes any more. 0 or -errno. */
+/* Moves *at over a hole and reads from there; *at is the limit when nothing comes any more. 0 or
+ * -errno. */
 static int window_fill(struct window *w, uint64_t *at)
 {
 	off_t data = lseek(w->fd, (off_t)*at, SEEK_DATA);
@@ -434,7 +435,8 @@ int cdb_scan(const char *base, uint64_t seg, uint64_t from, bool check_content,
 		return rc;
 	struct walk k = { seg, s.gen, check_content, each, ctx };
 	struct window w = { .fd = s.fd, .limit = s.bytes, .p = malloc(CHUNK_BYTES) };
-	uint64_t at = ((from < s.bytes ? from : s.bytes) + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1);
+	uint64_t at =
+		((from < s.bytes ? from : s.bytes) + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1);
 	if (at < CDB_SEG_HEAD)
 		at = CDB_SEG_HEAD;
 	*end = at;

@@ -58,8 +58,9 @@ size_t clock_rfc5322(usec_t wall_usec, char *dst, size_t cap)
 		long off = tm.tm_gmtoff / 60;
 		long abs_off = off < 0 ? -off : off;
 		int n = snprintf(text, sizeof text, "%s, %d %s %d %02d:%02d:%02d %c%02ld%02ld",
-				 day[tm.tm_wday], tm.tm_mday, month[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour,
-				 tm.tm_min, tm.tm_sec, off < 0 ? '-' : '+', abs_off / 60 % 100, abs_off % 60);
+				 day[tm.tm_wday], tm.tm_mday, month[tm.tm_mon], tm.tm_year + 1900,
+				 tm.tm_hour, tm.tm_min, tm.tm_sec, off < 0 ? '-' : '+',
+				 abs_off / 60 % 100, abs_off % 60);
 		len = n > 0 && (size_t)n < sizeof text ? (size_t)n : 0;
 		last_sec = sec;
 	}

@@ -16,14 +16,15 @@ enum { USEC_PER_MSEC = 1000, USEC_PER_SEC = 1000000 };
 usec_t clock_now(void);
 /* Wall-clock time in microseconds since 1970. May jump. */
 usec_t clock_wall(void);
-/* Wall-clock time that does not jump: that of the first call in this process plus monotonic time since. For ages and
- * times to try again, which a jump of the wall clock must neither expire nor stop. */
+/* Wall-clock time that does not jump: that of the first call in this process plus monotonic time
+ * since. For ages and times to try again, which a jump of the wall clock must neither expire nor
+ * stop. */
 usec_t clock_steady(void);
 /* CPU time of the calling thread in microseconds. */
 usec_t clock_thread_cpu(void);
 
-/* RFC 5322 3.3 date-time in the local zone, e.g. "Sun, 22 Nov 2026 13:00:56 +0000". Returns its length.
- * The text of one second is kept per thread. cap >= 32. */
+/* RFC 5322 3.3 date-time in the local zone, e.g. "Sun, 22 Nov 2026 13:00:56 +0000". Returns its
+ * length. The text of one second is kept per thread. cap >= 32. */
 size_t clock_rfc5322(usec_t wall_usec, char *dst, size_t cap);
 
 #endif

@@ -61,8 +61,7 @@ static const char *list_text(struct conf_report *r, const struct conf_list *l)
 	const char *s = "{";
 
 	for (unsigned i = 0; i < l->count; i++)
-		s = conf_report_printf(r, "%s%s %s", s, i ? "," : "",
-				       quoted(r, l->item[i]));
+		s = conf_report_printf(r, "%s%s %s", s, i ? "," : "", quoted(r, l->item[i]));
 	return conf_report_printf(r, "%s }", s);
 }
 
@@ -130,9 +129,7 @@ const char *conf_field_text(struct conf_report *r, const struct conf_option *o, 
 	case CONF_FLAGS:
 		return flags_text(r, o, *(const uint64_t *)field);
 	default:
-		return *(const char *const *)field
-			       ? quoted(r, *(const char *const *)field)
-			       : NULL;
+		return *(const char *const *)field ? quoted(r, *(const char *const *)field) : NULL;
 	}
 }
 

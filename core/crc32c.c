@@ -21,10 +21,12 @@ __attribute__((constructor)) static void table_init(void)
 static uint32_t by_table(uint32_t c, const unsigned char *p, size_t n)
 {
 	for (; n >= 8; p += 8, n -= 8) {
-		uint32_t lo = c ^ ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
+		uint32_t lo = c ^ ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+				   (uint32_t)p[3] << 24);
 
 		c = table[7][lo & 255] ^ table[6][(lo >> 8) & 255] ^ table[5][(lo >> 16) & 255] ^
-		    table[4][lo >> 24] ^ table[3][p[4]] ^ table[2][p[5]] ^ table[1][p[6]] ^ table[0][p[7]];
+		    table[4][lo >> 24] ^ table[3][p[4]] ^ table[2][p[5]] ^ table[1][p[6]] ^
+		    table[0][p[7]];
 	}
 	for (; n; p++, n--)
 		c = (c >> 8) ^ table[0][(c ^ *p) & 255];
@@ -32,7 +34,8 @@ static uint32_t by_table(uint32_t c, const unsigned char *p, size_t n)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t by_sse42(uint32_t c, const unsigned char *p, size_t n)
+__attribute__((target("sse4.2"))) static uint32_t by_sse42(uint32_t c, const unsigned char *p,
+							   size_t n)
 {
 	uint64_t c64 = c;
 

@@ -1,6 +1,6 @@
 /*
- * core/envelope.h - sender and recipients of one transaction, as they travel between the programs, stand
- * in a content record and in the database.
+ * core/envelope.h - sender and recipients of one transaction, as they travel between the programs,
+ * stand in a content record and in the database.
  *
  * Memory: spans point into the bytes that were decoded, arrays into the arena that was given.
  * Limits: ENV_RCPTS_MAX recipients, addresses of ENV_ADDR_MAX bytes; more is -EBADMSG.
@@ -18,32 +18,38 @@ enum { ENV_RCPTS_MAX = 100000, ENV_ADDR_MAX = 1024 };
 enum env_body { ENV_BODY_7BIT = 0, ENV_BODY_8BITMIME, ENV_BODY_BINARYMIME };
 enum env_ret { ENV_RET_UNSET = 0, ENV_RET_FULL, ENV_RET_HDRS };
 enum env_flags {
-	ENV_SMTPUTF8 = 1u << 0,         /* RFC 6531 was asked for at MAIL */
-	ENV_DISCARD = 1u << 1,          /* accepted, not to be delivered */
-	ENV_DSN = 1u << 2,              /* made by qmgr; a failure is dropped after its retries */
+	ENV_SMTPUTF8 = 1u << 0, /* RFC 6531 was asked for at MAIL */
+	ENV_DISCARD = 1u << 1,  /* accepted, not to be delivered */
+	ENV_DSN = 1u << 2,      /* made by qmgr; a failure is dropped after its retries */
 };
-enum env_notify { ENV_NOTIFY_NEVER = 1u << 0, ENV_NOTIFY_SUCCESS = 1u << 1, ENV_NOTIFY_FAILURE = 1u << 2, ENV_NOTIFY_DELAY = 1u << 3 };
+enum env_notify {
+	ENV_NOTIFY_NEVER = 1u << 0,
+	ENV_NOTIFY_SUCCESS = 1u << 1,
+	ENV_NOTIFY_FAILURE = 1u << 2,
+	ENV_NOTIFY_DELAY = 1u << 3
+};
 enum { ENV_NO_ROUTE = UINT32_MAX };
 
 struct env_rcpt {
-	struct span addr;               /* local@domain, without <>, as the client wrote it */
-	struct span orcpt;              /* RFC 3461 4.2, "type;xtext", empty: none */
-	uint32_t idx;                   /* number in the transaction from 0, never changes; a part keeps its numbers */
-	uint32_t route;                 /* index in routes, or ENV_NO_ROUTE */
-	uint8_t notify;                 /* enum env_notify, 0: not given */
+	struct span addr;  /* local@domain, without <>, as the client wrote it */
+	struct span orcpt; /* RFC 3461 4.2, "type;xtext", empty: none */
+	uint32_t
+		idx; /* number in the transaction from 0, never changes; a part keeps its numbers */
+	uint32_t route; /* index in routes, or ENV_NO_ROUTE */
+	uint8_t notify; /* enum env_notify, 0: not given */
 };
 
 struct envelope {
 	uint64_t ta;
 	usec_t wall_arrival;
-	struct span sender;             /* without <>; empty: null reverse-path */
+	struct span sender; /* without <>; empty: null reverse-path */
 	struct addr client;
-	uint8_t body;                   /* enum env_body */
-	uint8_t ret;                    /* enum env_ret */
-	uint16_t flags;                 /* enum env_flags */
-	struct span envid;              /* xtext, empty: none */
+	uint8_t body;      /* enum env_body */
+	uint8_t ret;       /* enum env_ret */
+	uint16_t flags;    /* enum env_flags */
+	struct span envid; /* xtext, empty: none */
 	uint32_t route_count;
-	struct span *route;             /* encoded, core/route.h; each once */
+	struct span *route; /* encoded, core/route.h; each once */
 	uint32_t rcpt_count;
 	struct env_rcpt *rcpt;
 };

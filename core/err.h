@@ -6,13 +6,15 @@
 #ifndef CORE_ERR_H
 #define CORE_ERR_H
 
-/* Start-up or configuration is unusable: print to stderr and exit with a code of sysexits.h. Any thread. */
+/* Start-up or configuration is unusable: print to stderr and exit with a code of sysexits.h. Any
+ * thread. */
 _Noreturn void fatal(int sysexit, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Our own bug: print and dump core. Any thread. */
 _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Memory that the program cannot go on without: panics instead of returning NULL. The caller frees. */
+/* Memory that the program cannot go on without: panics instead of returning NULL. The caller frees.
+ */
 void *xmalloc(unsigned long bytes);
 void *xcalloc(unsigned long count, unsigned long bytes);
 void *xrealloc(void *p, unsigned long bytes);

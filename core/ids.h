@@ -1,8 +1,8 @@
 /*
  * core/ids.h - session, transaction and attempt identifiers, R 10.1.
  *
- * An S id is a 56-bit-and-more counter of qmgr's with the `id` of the smtps section as its last byte;
- * inside the programs it is one number: counter << 8 | section. Counters stay below 2^56.
+ * An S id is a 56-bit-and-more counter of qmgr's with the `id` of the smtps section as its last
+ * byte; inside the programs it is one number: counter << 8 | section. Counters stay below 2^56.
  */
 #ifndef CORE_IDS_H
 #define CORE_IDS_H

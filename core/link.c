@@ -16,16 +16,16 @@ struct link {
 	struct loop *loop;
 	struct loop_io io;
 	struct buf in, out;
-	uint32_t frame_at;              /* start in out of the frame being built */
+	uint32_t frame_at; /* start in out of the frame being built */
 	bool up, server, dead, have_peer;
 	const struct link_ops *ops;
 	void *ctx;
 	struct link_hello me, peer;
 	struct loop_task flush, kill;
-	struct timer timer;             /* client: connect again; both: hello must come */
+	struct timer timer; /* client: connect again; both: hello must come */
 	struct loop_mail move;
 	usec_t retry_usec;
-	struct link_server *srv;        /* accepted, but no hello yet: in its list */
+	struct link_server *srv; /* accepted, but no hello yet: in its list */
 	struct link *next_new, **prev_new;
 	char path[];
 };
@@ -37,7 +37,7 @@ struct link_server {
 	const struct link_ops *ops;
 	link_pick_fn *pick;
 	void *ctx;
-	struct link *fresh;             /* no hello yet */
+	struct link *fresh; /* no hello yet */
 };
 
 static uid_t allowed[8];
@@ -69,7 +69,8 @@ static void link_ready(struct loop_io *io, uint32_t events);
 static void flush_task(struct loop_task *t);
 static void kill_task(struct loop_task *t);
 
-static struct link *link_alloc(struct loop *l, const struct link_hello *me, const struct link_ops *ops, const char *path)
+static struct link *link_alloc(struct loop *l, const struct link_hello *me,
+			       const struct link_ops *ops, const char *path)
 {
 	size_t n = strlen(path) + 1;
 	struct link *k = calloc(1, sizeof *k + n);
@@ -99,7 +100,8 @@ static void die(struct link *k)
 void link_refuse(struct link *k, const char *why)
 {
 	if (!k->dead)
-		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "link", "peer=%s, worker=%u, stat=refused, reason=%s",
+		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "link",
+			  "peer=%s, worker=%u, stat=refused, reason=%s",
 			  k->have_peer ? k->peer.component : "?", k->peer.worker, why);
 	die(k);
 }
@@ -144,7 +146,8 @@ static bool get_hello(struct span body, struct link_hello *out)
 	out->workers = wire_get_u32(&r);
 	out->instance = wire_get_u64(&r);
 	out->pid = wire_get_u64(&r);
-	return wire_done(&r) && out->workers > 0 && out->workers <= 1024 && out->worker < out->workers;
+	return wire_done(&r) && out->workers > 0 && out->workers <= 1024 &&
+	       out->worker < out->workers;
 }
 
 static int flush_now(struct link *k)
@@ -277,7 +280,8 @@ static void parse(struct link *k)
 			return;
 		}
 		bool first = !k->have_peer;
-		bool go_on = frame(k, number, req, span_of(s.p + FRAME_HEAD, len - (FRAME_HEAD - 4)));
+		bool go_on =
+			frame(k, number, req, span_of(s.p + FRAME_HEAD, len - (FRAME_HEAD - 4)));
 		buf_eat(&k->in, 4 + (size_t)len);
 		if (!go_on)
 			return;
@@ -380,8 +384,8 @@ static void client_timer(struct timer *t)
 	send_hello(k);
 }
 
-struct link *link_connect(struct loop *l, const char *path, const struct link_hello *me, const struct link_ops *ops,
-			  void *ctx)
+struct link *link_connect(struct loop *l, const char *path, const struct link_hello *me,
+			  const struct link_ops *ops, void *ctx)
 {
 	struct link *k = link_alloc(l, me, ops, path);
 
@@ -405,7 +409,8 @@ void link_free(struct link *k)
 
 static void server_ready(struct loop_io *io, uint32_t events)
 {
-	struct link_server *s = (struct link_server *)((char *)io - offsetof(struct link_server, io));
+	struct link_server *s =
+		(struct link_server *)((char *)io - offsetof(struct link_server, io));
 
 	(void)events;
 	for (int i = 0; i < 16; i++) {
@@ -413,7 +418,8 @@ static void server_ready(struct loop_io *io, uint32_t events)
 
 		if (fd < 0)
 			return;
-		struct link *k = link_peer_allowed(fd) ? link_alloc(s->loop, &s->me, s->ops, "") : NULL;
+		struct link *k =
+			link_peer_allowed(fd) ? link_alloc(s->loop, &s->me, s->ops, "") : NULL;
 		if (!k || loop_io_add(s->loop, &k->io, fd, EPOLLIN)) {
 			close(fd);
 			free(k);
@@ -431,14 +437,16 @@ static void server_ready(struct loop_io *io, uint32_t events)
 	}
 }
 
-struct link_server *link_listen(struct loop *l, int fd, const struct link_hello *me, const struct link_ops *ops,
-				link_pick_fn *pick, void *server_ctx)
+struct link_server *link_listen(struct loop *l, int fd, const struct link_hello *me,
+				const struct link_ops *ops, link_pick_fn *pick, void *server_ctx)
 {
 	struct link_server *s = calloc(1, sizeof *s);
 
 	if (!s)
 		return NULL;
-	*s = (struct link_server){ .loop = l, .me = *me, .ops = ops, .pick = pick, .ctx = server_ctx };
+	*s = (struct link_server){
+		.loop = l, .me = *me, .ops = ops, .pick = pick, .ctx = server_ctx
+	};
 	s->io.fn = server_ready;
 	if (loop_io_add(l, &s->io, fd, EPOLLIN)) {
 		free(s);
@@ -523,14 +531,14 @@ int link_send(struct link *k, unsigned number, uint64_t req, struct span body)
 }
 
 struct slot {
-	uint64_t id;                    /* 0: free */
+	uint64_t id; /* 0: free */
 	void *what;
 	uint32_t next_free;
 };
 
 struct link_requests {
 	struct slot *slot;
-	uint32_t count, cap, free;      /* free: slot number + 1, 0: none */
+	uint32_t count, cap, free; /* free: slot number + 1, 0: none */
 	uint64_t serial;
 };
 
@@ -558,7 +566,8 @@ uint64_t link_request_add(struct link_requests *t, void *what)
 	} else {
 		if (t->count == t->cap) {
 			uint32_t cap = t->cap ? t->cap * 2 : 64;
-			struct slot *s = cap <= 1u << SLOT_BITS ? realloc(t->slot, cap * sizeof *s) : NULL;
+			struct slot *s =
+				cap <= 1u << SLOT_BITS ? realloc(t->slot, cap * sizeof *s) : NULL;
 
 			if (!s)
 				return 0;

@@ -17,7 +17,7 @@ struct loop {
 	struct loop_task *tasks, **tasks_end;
 	atomic_bool stop;
 	struct epoll_event ev[EVENTS_PER_TURN];
-	int ev_count;                   /* of the turn being handled */
+	int ev_count; /* of the turn being handled */
 	int ev_at;
 	usec_t period_start, period_cpu;
 	atomic_uint busy_percent;
@@ -28,7 +28,8 @@ struct loop {
 static void box_ready(struct loop_io *io, uint32_t events)
 {
 	(void)events;
-	struct mailbox *b = (struct mailbox *)((char *)io - offsetof(struct loop, box_io) + offsetof(struct loop, box));
+	struct mailbox *b = (struct mailbox *)((char *)io - offsetof(struct loop, box_io) +
+					       offsetof(struct loop, box));
 
 	mailbox_drain_fd(b);
 }
@@ -83,7 +84,8 @@ static void run_mail(struct loop *l)
 
 	while (m) {
 		struct mail *next = m->next;
-		struct loop_mail *lm = (struct loop_mail *)((char *)m - offsetof(struct loop_mail, mail));
+		struct loop_mail *lm =
+			(struct loop_mail *)((char *)m - offsetof(struct loop_mail, mail));
 
 		lm->fn(lm);
 		m = next;

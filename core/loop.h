@@ -14,7 +14,7 @@
 #include <sys/epoll.h>
 
 struct loop_io {
-	int fd;                         /* -1: not watched */
+	int fd; /* -1: not watched */
 	uint32_t events;
 	void (*fn)(struct loop_io *io, uint32_t events);
 };
@@ -46,7 +46,8 @@ bool loop_stopping(const struct loop *l);
 /* Time at the start of this turn. */
 usec_t loop_now(const struct loop *l);
 
-/* Watch io->fd. events: EPOLLIN, EPOLLOUT, EPOLLET, EPOLLEXCLUSIVE. io->fn must be filled in. 0 or -errno. */
+/* Watch io->fd. events: EPOLLIN, EPOLLOUT, EPOLLET, EPOLLEXCLUSIVE. io->fn must be filled in. 0 or
+ * -errno. */
 int loop_io_add(struct loop *l, struct loop_io *io, int fd, uint32_t events);
 /* No system call when nothing changes. */
 int loop_io_mod(struct loop *l, struct loop_io *io, uint32_t events);

@@ -16,9 +16,9 @@ struct mail {
 };
 
 struct mailbox {
-	_Atomic(struct mail *) head;    /* newest first */
+	_Atomic(struct mail *) head; /* newest first */
 	atomic_int asleep;
-	int fd;                         /* eventfd */
+	int fd; /* eventfd */
 };
 
 /* 0 or -errno. */

@@ -34,7 +34,8 @@ typedef struct span msg_str;
 #undef M
 #undef F
 
-/* Appends the fields to out: 0 or -ENOMEM. Decoding: 0 or -EBADMSG; out is filled only on success. */
+/* Appends the fields to out: 0 or -ENOMEM. Decoding: 0 or -EBADMSG; out is filled only on success.
+ */
 #define F(type, name)
 #define M(name, number, fields)                                                                    \
 	int msg_##name##_encode(const struct msg_##name *m, struct buf *out);                      \
@@ -51,11 +52,11 @@ enum msg_action { MSG_ACT_CONT = 0, MSG_ACT_OK, MSG_ACT_RELAY, MSG_ACT_ERROR, MS
 
 /* Flags of ask_*. */
 enum msg_ask_flags {
-	MSG_ASK_ACCESS = 1u << 0,       /* the server has the flag `access` */
-	MSG_ASK_MAY_RELAY = 1u << 1,    /* the session may relay already (cltaddr: relay, AUTH, ...) */
-	MSG_ASK_LOCAL_NO_RELAY = 1u << 2,       /* lmtp_does_not_imply_relaying */
-	MSG_ASK_CLIENT_OK = 1u << 3,    /* the session check said quick:ok */
-	MSG_ASK_CLIENT_RELAY = 1u << 4, /* the session check said quick:relay */
+	MSG_ASK_ACCESS = 1u << 0,    /* the server has the flag `access` */
+	MSG_ASK_MAY_RELAY = 1u << 1, /* the session may relay already (cltaddr: relay, AUTH, ...) */
+	MSG_ASK_LOCAL_NO_RELAY = 1u << 2, /* lmtp_does_not_imply_relaying */
+	MSG_ASK_CLIENT_OK = 1u << 3,      /* the session check said quick:ok */
+	MSG_ASK_CLIENT_RELAY = 1u << 4,   /* the session check said quick:relay */
 };
 
 /* The connection after an attempt. */
@@ -74,15 +75,15 @@ enum msg_stage {
 	MSG_AT_RCPT,
 	MSG_AT_DATA,
 	MSG_AT_DOT,
-	MSG_AT_CONTENT,                 /* our own content cannot be read or may not be sent as it is */
+	MSG_AT_CONTENT, /* our own content cannot be read or may not be sent as it is */
 };
 const char *msg_stage_name(unsigned stage);
 
 struct msg_rcpt_result {
 	uint32_t idx;
-	uint8_t outcome;                /* enum msg_outcome */
-	uint8_t stage;                  /* enum msg_stage */
-	struct span reply;              /* "550 5.1.1 no such user": one line, cut at 1000 bytes, printable */
+	uint8_t outcome;   /* enum msg_outcome */
+	uint8_t stage;     /* enum msg_stage */
+	struct span reply; /* "550 5.1.1 no such user": one line, cut at 1000 bytes, printable */
 };
 /* Appends one to the `rcpts` of a result. 0 or -ENOMEM. */
 int msg_rcpt_result_add(struct buf *rcpts, const struct msg_rcpt_result *r);

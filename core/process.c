@@ -36,8 +36,8 @@ static void open_log(const char *name, const struct conf_common *c)
 
 static void allow_accounts(void)
 {
-	static const char *const names[] = { SMX_SMTPS_USER, SMX_QMGR_USER, SMX_SMTPC_USER, SMX_SMAR_USER,
-					     SMX_OTHER_USER };
+	static const char *const names[] = { SMX_SMTPS_USER, SMX_QMGR_USER, SMX_SMTPC_USER,
+					     SMX_SMAR_USER, SMX_OTHER_USER };
 
 	for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
 		struct passwd *pw = getpwnam(names[i]);
@@ -79,7 +79,8 @@ void process_hello(struct link_hello *me, const char *component, uint32_t id, ui
 
 static void on_signal(struct loop_io *io, uint32_t events)
 {
-	struct process_signals *s = (struct process_signals *)((char *)io - offsetof(struct process_signals, io));
+	struct process_signals *s =
+		(struct process_signals *)((char *)io - offsetof(struct process_signals, io));
 	struct signalfd_siginfo si;
 
 	(void)events;

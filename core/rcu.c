@@ -24,8 +24,9 @@ struct cds_lfht *lfht_new(unsigned long buckets)
 	return ht;
 }
 
-struct cds_lfht_node *lfht_add_unique(struct cds_lfht *ht, unsigned long hash, cds_lfht_match_fct match,
-				      const void *key, struct cds_lfht_node *node)
+struct cds_lfht_node *lfht_add_unique(struct cds_lfht *ht, unsigned long hash,
+				      cds_lfht_match_fct match, const void *key,
+				      struct cds_lfht_node *node)
 {
 	cds_lfht_node_init(node);
 	RCU_TSAN_RELEASE(node);

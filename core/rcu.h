@@ -2,9 +2,9 @@
  * core/rcu.h - the RCU flavour of smX (QSBR) and what the thread sanitizer must be told about it.
  *
  * Readers: threads of thread_start() only; a loop is quiescent while it waits for events, helper
- *          threads are offline unless they say otherwise. A read section costs nothing and must not block.
- * Writers: publish with RCU_PUBLISH, free with call_rcu through rcu_later().
- * TSan:    Debian's liburcu is not instrumented; the macros name publication and grace periods.
+ *          threads are offline unless they say otherwise. A read section costs nothing and must not
+ * block. Writers: publish with RCU_PUBLISH, free with call_rcu through rcu_later(). TSan: Debian's
+ * liburcu is not instrumented; the macros name publication and grace periods.
  */
 #ifndef CORE_RCU_H
 #define CORE_RCU_H
@@ -67,11 +67,13 @@ static inline void rcu_quiescent(void)
 /* Run fn(head) when no reader can still see the object; from liburcu's own thread. */
 void rcu_later(struct rcu_head *head, void (*fn)(struct rcu_head *));
 
-/* Hash tables: a node becomes visible by lfht_add*; what lfht_find returns is valid in the read section. */
+/* Hash tables: a node becomes visible by lfht_add*; what lfht_find returns is valid in the read
+ * section. */
 struct cds_lfht *lfht_new(unsigned long buckets);
 /* Adds; returns the node that has an equal key already, else `node` itself. */
-struct cds_lfht_node *lfht_add_unique(struct cds_lfht *ht, unsigned long hash, cds_lfht_match_fct match,
-				      const void *key, struct cds_lfht_node *node);
+struct cds_lfht_node *lfht_add_unique(struct cds_lfht *ht, unsigned long hash,
+				      cds_lfht_match_fct match, const void *key,
+				      struct cds_lfht_node *node);
 struct cds_lfht_node *lfht_find(struct cds_lfht *ht, unsigned long hash, cds_lfht_match_fct match,
 				const void *key);
 /* True when this call took it out. The caller frees it through rcu_later(). */

@@ -7,7 +7,8 @@
 
 #include <sys/types.h>
 
-/* Listening unix stream socket at path; a dead socket file there is replaced, a live one is -EADDRINUSE. */
+/* Listening unix stream socket at path; a dead socket file there is replaced, a live one is
+ * -EADDRINUSE. */
 int sock_listen_unix(const char *path, mode_t mode);
 /* Connected unix stream socket. */
 int sock_connect_unix(const char *path);

@@ -76,13 +76,15 @@ size_t span_find(struct span s, struct span needle);
 /* Without spaces and tabs at both ends. */
 struct span span_trim(struct span s);
 
-/* The next word before any of the bytes in `sep`; moves *rest behind it. Empty when none is left. */
+/* The next word before any of the bytes in `sep`; moves *rest behind it. Empty when none is left.
+ */
 struct span span_word(struct span *rest, const char *sep);
 
 /* All of s as a decimal number up to max. 0, -EINVAL (not only digits, empty), -ERANGE. */
 int span_u64(struct span s, uint64_t max, uint64_t *out);
 
-/* Keyed hash for tables whose keys come from the network; the key is random per process. Any thread. */
+/* Keyed hash for tables whose keys come from the network; the key is random per process. Any
+ * thread. */
 uint64_t span_hash(struct span s);
 /* The same for ASCII without regard to case. */
 uint64_t span_casehash(struct span s);

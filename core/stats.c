@@ -172,10 +172,11 @@ static int print_text_row(struct buf *out, unsigned i)
 	int rc = print_without_quotes(span_str(rows[i].id), &name);
 
 	if (!rc)
-		rc = buf_printf(out, "%-28.*s %" PRIu64, (int)buf_len(&name), buf_span(&name).p, stats_sum(i));
+		rc = buf_printf(out, "%-28.*s %" PRIu64, (int)buf_len(&name), buf_span(&name).p,
+				stats_sum(i));
 	if (!rc && rows[i].kind == STATS_HISTOGRAM)
-		rc = buf_printf(out, " (p50 %" PRIu64 ", p99 %" PRIu64 " %s)", stats_quantile(i, 0.5),
-				stats_quantile(i, 0.99), rows[i].unit);
+		rc = buf_printf(out, " (p50 %" PRIu64 ", p99 %" PRIu64 " %s)",
+				stats_quantile(i, 0.5), stats_quantile(i, 0.99), rows[i].unit);
 	buf_release(&name);
 	return rc ? rc : buf_add(out, "\n", 1);
 }
@@ -207,9 +208,10 @@ static int print_json_row(struct buf *out, unsigned i)
 	}
 	if (!rc && rows[i].kind == STATS_HISTOGRAM)
 		rc = buf_printf(out,
-				"{\"count\":%" PRIu64 ",\"sum\":%" PRIu64 ",\"p50\":%" PRIu64 ",\"p99\":%" PRIu64 "}",
-				stats_sum(i), cell_sum(stats_cell[i] + STATS_BUCKETS + 1), stats_quantile(i, 0.5),
-				stats_quantile(i, 0.99));
+				"{\"count\":%" PRIu64 ",\"sum\":%" PRIu64 ",\"p50\":%" PRIu64
+				",\"p99\":%" PRIu64 "}",
+				stats_sum(i), cell_sum(stats_cell[i] + STATS_BUCKETS + 1),
+				stats_quantile(i, 0.5), stats_quantile(i, 0.99));
 	else if (!rc)
 		rc = buf_printf(out, "%" PRIu64, stats_sum(i));
 	return rc || !l.n || !ends_family(i) ? rc : buf_add(out, "}", 1);
@@ -252,14 +254,16 @@ static int print_openmetrics_row(struct buf *out, unsigned i)
 	int rc = 0;
 
 	if (begins_family(i))
-		rc = buf_printf(out, "# TYPE smx_%s_%.*s %s\n# HELP smx_%s_%.*s %s\n", prefix, (int)f.n, f.p,
-				type[rows[i].kind], prefix, (int)f.n, f.p, rows[i].text);
+		rc = buf_printf(out, "# TYPE smx_%s_%.*s %s\n# HELP smx_%s_%.*s %s\n", prefix,
+				(int)f.n, f.p, type[rows[i].kind], prefix, (int)f.n, f.p,
+				rows[i].text);
 	if (rc)
 		return rc;
 	if (rows[i].kind == STATS_HISTOGRAM)
 		return print_histogram(out, i);
 	return buf_printf(out, "smx_%s_%.*s%s%.*s %" PRIu64 "\n", prefix, (int)f.n, f.p,
-			  rows[i].kind == STATS_COUNTER ? "_total" : "", (int)with_braces.n, with_braces.p, stats_sum(i));
+			  rows[i].kind == STATS_COUNTER ? "_total" : "", (int)with_braces.n,
+			  with_braces.p, stats_sum(i));
 }
 
 int stats_print_openmetrics(struct buf *out)

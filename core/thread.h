@@ -1,5 +1,6 @@
 /*
- * core/thread.h - the only place that starts threads: name, core, RCU registration, signals blocked.
+ * core/thread.h - the only place that starts threads: name, core, RCU registration, signals
+ * blocked.
  */
 #ifndef CORE_THREAD_H
 #define CORE_THREAD_H
@@ -8,8 +9,9 @@
 
 enum { THREAD_ANY_CPU = -1 };
 
-/* Starts fn(arg) in a thread named `name` (15 bytes), pinned to `cpu` unless THREAD_ANY_CPU, registered
- * with RCU (online). All signals are blocked in it. 0 or -errno; join with thread_join(). */
+/* Starts fn(arg) in a thread named `name` (15 bytes), pinned to `cpu` unless THREAD_ANY_CPU,
+ * registered with RCU (online). All signals are blocked in it. 0 or -errno; join with
+ * thread_join(). */
 int thread_start(pthread_t *out, const char *name, int cpu, void (*fn)(void *), void *arg);
 /* Waits for its end; the caller goes RCU-offline meanwhile if it is registered. */
 void thread_join(pthread_t t);

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 struct timer {
-	struct timer *next, **prev;     /* prev == NULL: not set */
+	struct timer *next, **prev; /* prev == NULL: not set */
 	usec_t at;
 	void (*fn)(struct timer *t);
 };
@@ -19,8 +19,8 @@ struct timer {
 enum { TIMER_LEVELS = 6, TIMER_SLOTS = 64 };
 
 struct timer_wheel {
-	uint64_t tick;                  /* ms, all before it is done */
-	uint64_t used[TIMER_LEVELS];    /* bit per slot */
+	uint64_t tick;               /* ms, all before it is done */
+	uint64_t used[TIMER_LEVELS]; /* bit per slot */
 	struct timer *slot[TIMER_LEVELS][TIMER_SLOTS];
 	unsigned count;
 };

@@ -10,14 +10,14 @@
 
 struct wire_w {
 	char *p;
-	size_t n;       /* bytes written, also beyond cap: what would have been needed */
+	size_t n; /* bytes written, also beyond cap: what would have been needed */
 	size_t cap;
 };
 
 struct wire_r {
 	const char *p;
 	const char *end;
-	bool bad;       /* something did not fit; all later values are 0 and empty */
+	bool bad; /* something did not fit; all later values are 0 and empty */
 };
 
 static inline struct wire_w wire_writer(void *p, size_t cap)

@@ -37,8 +37,8 @@ static struct span status(struct span text)
 
 struct span reply_enhanced(const struct reply *r)
 {
-	struct span s = r->text_n > 4 ? status(span_of(r->text + 4, r->text_n - 4u))
-				      : span_of(r->text, 0);
+	struct span s =
+		r->text_n > 4 ? status(span_of(r->text + 4, r->text_n - 4u)) : span_of(r->text, 0);
 
 	return s.n && s.p[0] == r->text[0] ? s : span_of(r->text, 0);
 }

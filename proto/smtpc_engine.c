@@ -81,8 +81,7 @@ void smtpc_engine_finish(struct smtpc_engine *e, struct smtpc_job *own, enum msg
 }
 
 /* Where a key leads: the address with its port; -EDESTADDRREQ when there is none. */
-static int address_of(const struct smtpc_settings *s, const struct smtpc_key *key,
-			 struct addr *out)
+static int address_of(const struct smtpc_settings *s, const struct smtpc_key *key, struct addr *out)
 {
 	*out = key->host;
 	if (key->mailer == ROUTE_ESMTP && s->connect_only_to.family) {

@@ -80,9 +80,8 @@ static void arm(struct smtpc_session *s)
 	else
 		loop_timer_after(l, &s->timer,
 				 smtpc_session_limit(&s->engine->setup.settings,
-						     s->phase == SMTPC_PH_CONTENT
-							     ? MSG_AT_CONTENT
-							     : stage_of(s)));
+						     s->phase == SMTPC_PH_CONTENT ? MSG_AT_CONTENT
+										  : stage_of(s)));
 }
 
 void smtpc_session_drop(struct smtpc_session *s)

@@ -11,9 +11,9 @@ enum { BUSY_PERCENT = 80, LOOP_SHIFT = 58 };
 
 struct agent {
 	struct qloop *loop;
-	struct link *link;              /* of loop's thread */
-	atomic_bool taken;              /* a link has this slot */
-	atomic_bool ready;              /* state_end was said */
+	struct link *link; /* of loop's thread */
+	atomic_bool taken; /* a link has this slot */
+	atomic_bool ready; /* state_end was said */
 	atomic_uint busy;
 	_Atomic uint32_t id, worker;
 	_Atomic uint64_t instance;
@@ -115,12 +115,13 @@ static void up(struct link *k, const struct link_hello *peer)
 		struct cds_lfht_node *node;
 
 		LFHT_FOREACH(occ_table(), &it, node)
-			atomic_store(&caa_container_of(node, struct occ_host, node)->idle[slot_of(a)], 0);
+		atomic_store(&caa_container_of(node, struct occ_host, node)->idle[slot_of(a)], 0);
 		/* A new process knows nothing of the attempts of the former one. */
 		all_loops(a->loop, tell_gone, slot_of(a));
 	}
 	atomic_store(&a->instance, peer->instance);
-	log_event(LOG_LV_INFO, LOG_SEV_INFO, "agents", "smtpc=%u, worker=%u, stat=connected", peer->id, peer->worker);
+	log_event(LOG_LV_INFO, LOG_SEV_INFO, "agents", "smtpc=%u, worker=%u, stat=connected",
+		  peer->id, peer->worker);
 }
 
 static void down(struct link *k)
@@ -129,8 +130,8 @@ static void down(struct link *k)
 
 	a->link = NULL;
 	atomic_store(&a->ready, false);
-	log_event(LOG_LV_INFO, LOG_SEV_WARN, "agents", "smtpc=%u, worker=%u, stat=lost", link_peer(k)->id,
-		  link_peer(k)->worker);
+	log_event(LOG_LV_INFO, LOG_SEV_WARN, "agents", "smtpc=%u, worker=%u, stat=lost",
+		  link_peer(k)->id, link_peer(k)->worker);
 	all_loops(a->loop, tell_lost, slot_of(a));
 	atomic_store(&a->taken, false);
 }

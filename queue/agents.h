@@ -13,7 +13,8 @@
 int agents_listen(struct qmgr *q, const char *path);
 /* All workers of at least one smtpc process are here and said what they are doing. */
 bool agents_ready(void);
-/* The worker for an attempt on h: one with an idle session, else the first that is not busy. -1: none. */
+/* The worker for an attempt on h: one with an idle session, else the first that is not busy. -1:
+ * none. */
 int agents_pick(struct occ_host *h, bool *has_idle);
 /* Sends a frame (encoded body, taken over) to worker `slot` from loop l. */
 void agents_send(struct qloop *l, int slot, unsigned number, struct buf *own_body);
@@ -23,11 +24,14 @@ unsigned agents_up(void);
 /* What the scheduler wants to hear; each runs in loop l of the attempt. */
 struct agents_events {
 	void (*result)(struct qloop *l, uint64_t attempt, struct span body);
-	void (*state)(struct qloop *l, int slot, struct span body);     /* attempt_state after a reconnect */
+	void (*state)(struct qloop *l, int slot,
+		      struct span body); /* attempt_state after a reconnect */
 	/* All loops hear these three. */
-	void (*lost)(struct qloop *l, int slot);        /* link down; the process may come back with its attempts */
-	void (*gone)(struct qloop *l, int slot);        /* another process has this slot now */
-	void (*back)(struct qloop *l, int slot);        /* state_end was said: what it did not name is not going on */
+	void (*lost)(struct qloop *l,
+		     int slot); /* link down; the process may come back with its attempts */
+	void (*gone)(struct qloop *l, int slot); /* another process has this slot now */
+	void (*back)(struct qloop *l,
+		     int slot); /* state_end was said: what it did not name is not going on */
 };
 void agents_on(const struct agents_events *ev);
 /* An attempt id names the loop that owns it. */

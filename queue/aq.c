@@ -175,7 +175,8 @@ void aq_rcpt_set_route(struct ta *ta, uint32_t idx, struct span route, bool forc
 	uint32_t of_env = ta->env.rcpt[idx].route;
 	struct rcpt_route *fresh;
 
-	if (r->route && r->route->forced == forced && span_eq(span_of(r->route->bytes, r->route->n), route))
+	if (r->route && r->route->forced == forced &&
+	    span_eq(span_of(r->route->bytes, r->route->n), route))
 		return;
 	if (!forced && of_env != ENV_NO_ROUTE && span_eq(ta->env.route[of_env], route)) {
 		aq_rcpt_drop_route(r);

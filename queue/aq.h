@@ -1,10 +1,11 @@
 /*
- * queue/aq.h - the active queue: transactions whose recipients are being tried or wait for their turn.
+ * queue/aq.h - the active queue: transactions whose recipients are being tried or wait for their
+ * turn.
  *
- * Tables:  by transaction id, in RCU; readers may look at the constant parts (id, env, ref) in a read section.
- * Owner:   env, ref, wall_arrival never change. A recipient belongs to the loop of its destination while it
- *          is RCPT_ACTIVE. `c` belongs to the committer. active and open are counted by all.
- * Memory:  freed through RCU by the committer, which is the last to have it.
+ * Tables:  by transaction id, in RCU; readers may look at the constant parts (id, env, ref) in a
+ * read section. Owner:   env, ref, wall_arrival never change. A recipient belongs to the loop of
+ * its destination while it is RCPT_ACTIVE. `c` belongs to the committer. active and open are
+ * counted by all. Memory:  freed through RCU by the committer, which is the last to have it.
  * Limits:  AQ_max_entries recipients; beyond that they spill to DEFEDB.
  */
 #ifndef QUEUE_AQ_H
@@ -18,19 +19,20 @@
 #include <stdatomic.h>
 
 enum rcpt_state {
-	RCPT_ACTIVE = 0,                /* queued or being tried */
-	RCPT_DEFERRED,                  /* in DEFEDB only */
-	RCPT_FAILED,                    /* for good; its DSN is on the way */
+	RCPT_ACTIVE = 0, /* queued or being tried */
+	RCPT_DEFERRED,   /* in DEFEDB only */
+	RCPT_FAILED,     /* for good; its DSN is on the way */
 	RCPT_DONE,
-	RCPT_HELD,                      /* in DEFEDB only, until the operator releases it */
+	RCPT_HELD, /* in DEFEDB only, until the operator releases it */
 };
 
-/* Where a recipient goes when that is not what its envelope says; readers see it inside a read section. */
+/* Where a recipient goes when that is not what its envelope says; readers see it inside a read
+ * section. */
 struct rcpt_route {
 	struct rcu_head rcu;
 	uint16_t n;
-	bool forced;                    /* by the operator: smar is not asked */
-	char bytes[];                   /* encoded */
+	bool forced;  /* by the operator: smar is not asked */
+	char bytes[]; /* encoded */
 };
 
 struct order;
@@ -43,24 +45,24 @@ struct rcpt_reply {
 };
 
 struct rcpt {
-	_Atomic uint8_t state;          /* enum rcpt_state */
-	_Atomic uint8_t stage;          /* enum msg_stage of the last reply */
+	_Atomic uint8_t state; /* enum rcpt_state */
+	_Atomic uint8_t stage; /* enum msg_stage of the last reply */
 	uint8_t warned;
-	uint8_t was_held;               /* before the keeper made it active */
+	uint8_t was_held; /* before the keeper made it active */
 	_Atomic uint32_t attempts;
-	_Atomic usec_t wall_last;       /* of the last attempt, 0: none */
-	_Atomic usec_t wall_next;       /* of the next attempt, when it is deferred */
-	struct rcpt_reply *reply;       /* last reply, by RCU_PUBLISH; NULL: none */
-	struct rcpt_route *route;       /* by RCU_PUBLISH; NULL: that of the envelope */
-	struct order *_Atomic order;    /* what the operator wants, queue/orders.h */
+	_Atomic usec_t wall_last;    /* of the last attempt, 0: none */
+	_Atomic usec_t wall_next;    /* of the next attempt, when it is deferred */
+	struct rcpt_reply *reply;    /* last reply, by RCU_PUBLISH; NULL: none */
+	struct rcpt_route *route;    /* by RCU_PUBLISH; NULL: that of the envelope */
+	struct order *_Atomic order; /* what the operator wants, queue/orders.h */
 };
 
 enum commit_kind {
-	COMMIT_REQUEST = 0,             /* make the transaction durable, then answer */
-	COMMIT_FINISH,                  /* no recipient is left */
-	COMMIT_UNLOAD,                  /* all that is left is in DEFEDB */
-	COMMIT_RCPTS,                   /* outcomes, struct commit_rcpts */
-	COMMIT_CALL,                    /* run a function in the committer, struct commit_call */
+	COMMIT_REQUEST = 0, /* make the transaction durable, then answer */
+	COMMIT_FINISH,      /* no recipient is left */
+	COMMIT_UNLOAD,      /* all that is left is in DEFEDB */
+	COMMIT_RCPTS,       /* outcomes, struct commit_rcpts */
+	COMMIT_CALL,        /* run a function in the committer, struct commit_call */
 };
 
 struct commit_op {
@@ -70,24 +72,24 @@ struct commit_op {
 
 /* What only the committer knows of a recipient; the array is made when it is needed. */
 struct committed_rcpt {
-	usec_t wall_due;                /* its record in DEFEDB and its row in the index; 0: none */
-	bool held;                      /* its record in DEFEDB, no row in the index */
+	usec_t wall_due; /* its record in DEFEDB and its row in the index; 0: none */
+	bool held;       /* its record in DEFEDB, no row in the index */
 	bool done;
-	bool marked;                    /* "finished" is in the database */
+	bool marked; /* "finished" is in the database */
 };
 
 struct ta {
-	struct cds_lfht_node node;      /* in AQ */
+	struct cds_lfht_node node; /* in AQ */
 	struct cds_lfht_node iqdb_node;
 	struct rcu_head rcu;
 	uint64_t id;
 	struct cdb_ref ref;
 	struct arena *arena;
-	struct span blob;               /* the encoded envelope */
+	struct span blob; /* the encoded envelope */
 	struct envelope env;
-	struct rcpt *rcpt;              /* env.rcpt_count */
-	atomic_uint active;             /* recipients in AQ; AQ_DYING: being unloaded */
-	atomic_uint open;               /* recipients without an end */
+	struct rcpt *rcpt;  /* env.rcpt_count */
+	atomic_uint active; /* recipients in AQ; AQ_DYING: being unloaded */
+	atomic_uint open;   /* recipients without an end */
 
 	/* The commit: who asked, in which loop the answer is wanted. */
 	struct commit_op op;
@@ -99,16 +101,16 @@ struct ta {
 	int error;
 
 	/* DSNs, in the loop `home`. */
-	struct ta *about;               /* this is a DSN about that one */
+	struct ta *about; /* this is a DSN about that one */
 	unsigned dsn_count;
 
 	/* The committer's. */
 	struct {
 		bool in_db;
-		bool pending;           /* on the list of those to be put */
-		bool touched;           /* on the list of those with news */
-		struct ta *group_next;  /* requests of one turn */
-		struct ta *next, **prev;        /* pending */
+		bool pending;            /* on the list of those to be put */
+		bool touched;            /* on the list of those with news */
+		struct ta *group_next;   /* requests of one turn */
+		struct ta *next, **prev; /* pending */
 		struct ta *touched_next;
 		struct ta *leaving_next;
 		struct committed_rcpt *rcpt;
@@ -119,8 +121,8 @@ enum { AQ_DYING = 1u << 30 };
 
 /* Once, at the start. */
 void aq_init(unsigned max_recipients);
-/* A transaction made of an encoded envelope (copied); its id is that of the envelope. All recipients are
- * RCPT_ACTIVE but counted nowhere yet. NULL: *error is -EBADMSG or -ENOMEM. */
+/* A transaction made of an encoded envelope (copied); its id is that of the envelope. All
+ * recipients are RCPT_ACTIVE but counted nowhere yet. NULL: *error is -EBADMSG or -ENOMEM. */
 struct ta *aq_ta_new(struct span envelope, const struct cdb_ref *ref, int *error);
 /* One that was never put into the table. */
 void aq_ta_free(struct ta *ta);
@@ -153,7 +155,8 @@ void aq_rcpt_restore(struct ta *ta, uint32_t idx, const struct store_deferred *d
 void aq_rcpt_drop_route(struct rcpt *r);
 /* The route that is not its envelope's, empty: none. Valid in the read section. */
 struct span aq_rcpt_own_route(const struct rcpt *r);
-/* Where it goes as far as we know, encoded; empty: nobody knows. Valid in the read section. forced may be NULL. */
+/* Where it goes as far as we know, encoded; empty: nobody knows. Valid in the read section. forced
+ * may be NULL. */
 struct span aq_rcpt_route(const struct ta *ta, uint32_t idx, bool *forced);
 
 #endif

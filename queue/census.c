@@ -11,7 +11,7 @@ enum { BUCKET_USEC = 60 * USEC_PER_SEC };
 
 struct bucket {
 	usec_t minute;
-	usec_t first;                   /* earliest arrival in it */
+	usec_t first; /* earliest arrival in it */
 	uint64_t count;
 };
 
@@ -80,7 +80,8 @@ void census_left(usec_t wall)
 			      memory_order_relaxed);
 	while (empty < count && !bucket[empty].count)
 		empty++;
-	/* Empty ones behind the first cost nothing but room: they go when they come to the front. */
+	/* Empty ones behind the first cost nothing but room: they go when they come to the front.
+	 */
 	if (empty) {
 		count -= empty;
 		memmove(bucket, bucket + empty, count * sizeof *bucket);
@@ -98,8 +99,10 @@ void census_deferred(int more, int more_held)
 
 struct census census_now(void)
 {
-	return (struct census){ .messages = atomic_load_explicit(&messages, memory_order_relaxed),
-				.deferred = (uint64_t)atomic_load_explicit(&deferred, memory_order_relaxed),
-				.held = (uint64_t)atomic_load_explicit(&held, memory_order_relaxed),
-				.wall_oldest = atomic_load_explicit(&oldest, memory_order_relaxed) };
+	return (struct census){
+		.messages = atomic_load_explicit(&messages, memory_order_relaxed),
+		.deferred = (uint64_t)atomic_load_explicit(&deferred, memory_order_relaxed),
+		.held = (uint64_t)atomic_load_explicit(&held, memory_order_relaxed),
+		.wall_oldest = atomic_load_explicit(&oldest, memory_order_relaxed)
+	};
 }

@@ -1,5 +1,6 @@
 /*
- * queue/census.h - how many messages are queued, how many recipients wait in DEFEDB, how old the oldest message is.
+ * queue/census.h - how many messages are queued, how many recipients wait in DEFEDB, how old the
+ * oldest message is.
  *
  * Owner:  the committer changes them (before it runs: the main thread); any thread reads.
  * Memory: one bucket for each minute in which a message arrived that is still here.
@@ -18,8 +19,8 @@ void census_deferred(int deferred, int held);
 
 struct census {
 	uint64_t messages;
-	uint64_t deferred, held;        /* recipients */
-	usec_t wall_oldest;             /* arrival of the oldest message, to the minute; 0: there is none */
+	uint64_t deferred, held; /* recipients */
+	usec_t wall_oldest; /* arrival of the oldest message, to the minute; 0: there is none */
 };
 struct census census_now(void);
 

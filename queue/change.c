@@ -12,7 +12,7 @@
 enum {
 	PAGE_MESSAGES = 1000,
 	PAGE_USEC = 10 * USEC_PER_MSEC,
-	KEEPER_MAX = 20000,             /* recipients that the keeper has not brought yet */
+	KEEPER_MAX = 20000, /* recipients that the keeper has not brought yet */
 	KEEPER_WAIT_USEC = 5 * USEC_PER_MSEC,
 	NOTICE_WAIT_USEC = 20 * USEC_PER_MSEC,
 	NOTICE_WAITS = 150,
@@ -25,7 +25,7 @@ struct change {
 	struct order *order;
 	struct select *select;
 	struct qwalk *walk;
-	atomic_uint loops;              /* that look through their queues */
+	atomic_uint loops; /* that look through their queues */
 	struct timer timer;
 	unsigned waits;
 	struct change_result r;

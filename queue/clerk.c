@@ -9,7 +9,7 @@
 static struct {
 	struct qmgr *q;
 	pthread_t thread;
-	pthread_mutex_t lock;           /* the list; never held over a page */
+	pthread_mutex_t lock; /* the list; never held over a page */
 	pthread_cond_t cond;
 	struct clerk_job *first, **end;
 	bool stop;

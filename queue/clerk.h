@@ -1,8 +1,8 @@
 /*
  * queue/clerk.h - a helper thread for what the operator asks: walks over the whole queue, in pages.
  *
- * Thread: its own, outside of RCU read sections but for the moments in which a page looks at AQ. Pages of several
- *         requests take turns, so that a listing of a million recipients holds up nobody.
+ * Thread: its own, outside of RCU read sections but for the moments in which a page looks at AQ.
+ * Pages of several requests take turns, so that a listing of a million recipients holds up nobody.
  * Memory: a job is embedded in its request.
  */
 #ifndef QUEUE_CLERK_H
@@ -11,7 +11,7 @@
 
 struct clerk_job {
 	struct clerk_job *next;
-	usec_t not_before;              /* monotonic */
+	usec_t not_before; /* monotonic */
 	/* The clerk: one page; at most some ten milliseconds. */
 	void (*page)(struct clerk_job *j);
 	/* Loop 0, afterwards: page() may have said clerk_again() instead. */

@@ -25,28 +25,28 @@ struct committer {
 	_Atomic usec_t max_delay, hold, checkpoint_usec;
 	_Atomic uint64_t checkpoint_bytes;
 	atomic_uint max_batch;
-	uint64_t log_bytes;             /* written since the last checkpoint */
-	usec_t checkpoint_at;           /* of the last one */
+	uint64_t log_bytes;   /* written since the last checkpoint */
+	usec_t checkpoint_at; /* of the last one */
 	struct mailbox box;
-	atomic_bool deep;               /* asleep without a deadline: lazy posts must wake it */
+	atomic_bool deep; /* asleep without a deadline: lazy posts must wake it */
 	atomic_bool stop;
 	pthread_t thread;
 	struct store *store;
 	struct store_batch *batch;
 
-	struct ta *group, **group_end;  /* requests of this turn, in order */
+	struct ta *group, **group_end; /* requests of this turn, in order */
 	unsigned group_count;
-	unsigned group_mean8;           /* mean size of a group, times 8 */
-	struct ta *pending;             /* durable, to be put into ibdb */
-	struct ta *touched;             /* recipients finished, marks to be put */
-	struct ta *leaving;             /* out of the table after the next batch */
-	struct file_gone *files;        /* own files to remove after the next batch */
-	struct commit_call *calls;      /* waiting for the next batch */
-	struct cdb_ref *freed;          /* records that are not needed any more after the next batch */
+	unsigned group_mean8;      /* mean size of a group, times 8 */
+	struct ta *pending;        /* durable, to be put into ibdb */
+	struct ta *touched;        /* recipients finished, marks to be put */
+	struct ta *leaving;        /* out of the table after the next batch */
+	struct file_gone *files;   /* own files to remove after the next batch */
+	struct commit_call *calls; /* waiting for the next batch */
+	struct cdb_ref *freed;     /* records that are not needed any more after the next batch */
 	unsigned freed_count, freed_cap;
-	usec_t flush_at;                /* 0: nothing to write */
-	usec_t wall_deferred;           /* earliest new time in defedb; 0: none */
-	bool twice;                     /* a batch was repeated: keys may have been put twice */
+	usec_t flush_at;      /* 0: nothing to write */
+	usec_t wall_deferred; /* earliest new time in defedb; 0: none */
+	bool twice;           /* a batch was repeated: keys may have been put twice */
 	int db_error;
 	usec_t reopen_at;
 };
@@ -219,7 +219,8 @@ static void touch(struct committer *c, struct ta *ta)
 }
 
 /* Its record in DEFEDB and the row of the index. */
-static void forget_deferred(struct committer *c, struct ta *ta, uint32_t idx, struct committed_rcpt *r)
+static void forget_deferred(struct committer *c, struct ta *ta, uint32_t idx,
+			    struct committed_rcpt *r)
 {
 	if (!r->wall_due && !r->held)
 		return;
@@ -323,8 +324,8 @@ static void do_finish(struct committer *c, struct ta *ta)
 	if (ta->c.touched)
 		untouch(c, ta);
 	free_content(c, ta);
-	/* As long as the database has rows of it, the keeper must find it here, all done: a row of the index
-	 * would make it load and deliver it again. */
+	/* As long as the database has rows of it, the keeper must find it here, all done: a row of
+	 * the index would make it load and deliver it again. */
 	if (ta->c.in_db)
 		leave_with_batch(c, ta);
 	else
@@ -405,7 +406,8 @@ static void put_marks(struct committer *c)
 			if (r->done && !r->marked) {
 				struct store_key key = store_key_rcpt(ta->id, i);
 
-				store_put(c->store, c->batch, STORE_IBDB, store_key_span(&key), span_of("", 0));
+				store_put(c->store, c->batch, STORE_IBDB, store_key_span(&key),
+					  span_of("", 0));
 				r->marked = true;
 			}
 		}
@@ -421,7 +423,8 @@ static void remove_files(struct committer *c)
 		next = f->next;
 		cdb_file_path(c->set.base, f->ta, path);
 		if (unlink(path) && errno != ENOENT)
-			log_event(LOG_LV_ERROR, LOG_SEV_ERR, "commit", "file=%s, error=%s", path, strerror(errno));
+			log_event(LOG_LV_ERROR, LOG_SEV_ERR, "commit", "file=%s, error=%s", path,
+				  strerror(errno));
 		free(f);
 	}
 	c->files = NULL;
@@ -463,7 +466,8 @@ static void after_batch(struct committer *c)
 static void db_failed(struct committer *c, int rc)
 {
 	if (!c->db_error)
-		log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "commit", "stat=database write failed, error=%s", store_error());
+		log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "commit",
+			  "stat=database write failed, error=%s", store_error());
 	c->db_error = rc == -ENOSPC ? -ENOSPC : -EIO;
 	c->twice = true;
 	c->reopen_at = clock_now() + REOPEN_USEC;
@@ -478,12 +482,14 @@ static void checkpoint(struct committer *c, uint64_t bytes)
 	usec_t now = clock_now();
 
 	c->log_bytes += bytes;
-	if (!limit || c->log_bytes < limit || now - c->checkpoint_at < atomic_load(&c->checkpoint_usec))
+	if (!limit || c->log_bytes < limit ||
+	    now - c->checkpoint_at < atomic_load(&c->checkpoint_usec))
 		return;
 	c->log_bytes = 0;
 	c->checkpoint_at = now;
 	if (store_checkpoint(c->store))
-		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "commit", "stat=checkpoint failed, error=%s", store_error());
+		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "commit", "stat=checkpoint failed, error=%s",
+			  store_error());
 }
 
 static void flush(struct committer *c)
@@ -535,7 +541,8 @@ static void hold(struct committer *c)
 {
 	usec_t wait = atomic_load(&c->hold);
 
-	if (wait <= 0 || c->group_mean8 < HOLD_FROM_BATCH * 8 || c->group_count >= atomic_load(&c->max_batch))
+	if (wait <= 0 || c->group_mean8 < HOLD_FROM_BATCH * 8 ||
+	    c->group_count >= atomic_load(&c->max_batch))
 		return;
 	struct timespec ts = { wait / USEC_PER_SEC, wait % USEC_PER_SEC * 1000 };
 

@@ -1,14 +1,14 @@
 /*
  * queue/commit.h - the committer: the one thread that syncs content and writes the database.
  *
- * Protocol: what arrived while it was busy is one group: one fdatasync per segment written since, then the
- *           answers. The record that was synced holds content and envelope, so it is the commit; the database
- *           follows in one synced batch within max_commit_delay (0: before the answers). What came and went
- *           in between never touches the database.
- * Owner:    all state behind it (segments, database writes, ta->c). Others post operations; those of one
- *           transaction are handled in the order in which they were posted.
- * Errors:   a failed sync of a segment: 451 for all in it, nothing is tried on it again. A failed write of the
- *           database: 451 for new mail until it was closed, reopened and written again.
+ * Protocol: what arrived while it was busy is one group: one fdatasync per segment written since,
+ * then the answers. The record that was synced holds content and envelope, so it is the commit; the
+ * database follows in one synced batch within max_commit_delay (0: before the answers). What came
+ * and went in between never touches the database. Owner:    all state behind it (segments, database
+ * writes, ta->c). Others post operations; those of one transaction are handled in the order in
+ * which they were posted. Errors:   a failed sync of a segment: 451 for all in it, nothing is tried
+ * on it again. A failed write of the database: 451 for new mail until it was closed, reopened and
+ * written again.
  */
 #ifndef QUEUE_COMMIT_H
 #define QUEUE_COMMIT_H
@@ -21,15 +21,16 @@ struct committer_setup {
 	struct store *store;
 	struct store_setup reopen;
 	struct segments *segments;
-	const char *base;               /* CDB_base_directory */
-	usec_t max_delay_usec;          /* IBDB.max_commit_delay */
-	usec_t hold_usec;               /* commit_hold */
-	unsigned max_batch;             /* IBDB.max_open_TAs */
-	uint64_t checkpoint_bytes;      /* DEFEDB.KBytes_written_for_checkpointing, 0: off */
-	usec_t checkpoint_usec;         /* DEFEDB.delay_between_2_checkpoints */
+	const char *base;          /* CDB_base_directory */
+	usec_t max_delay_usec;     /* IBDB.max_commit_delay */
+	usec_t hold_usec;          /* commit_hold */
+	unsigned max_batch;        /* IBDB.max_open_TAs */
+	uint64_t checkpoint_bytes; /* DEFEDB.KBytes_written_for_checkpointing, 0: off */
+	usec_t checkpoint_usec;    /* DEFEDB.delay_between_2_checkpoints */
 	/* In the committer, after a batch that deferred recipients: the earliest of their times. */
 	void (*deferred)(void *ctx, usec_t wall_next);
-	/* In the committer: the writer `instance` may use a segment again; false: it is not there. */
+	/* In the committer: the writer `instance` may use a segment again; false: it is not there.
+	 */
 	bool (*recycle)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance);
 	/* In the committer: a sync of a segment has failed, its writer must leave it. */
 	void (*bad)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance);
@@ -43,8 +44,8 @@ void committer_tune(struct committer *c, const struct committer_setup *s);
 /* Writes everything that is pending, syncs, ends the thread. */
 void committer_stop(struct committer *c);
 
-/* ta->answered(ta, error) runs in ta->home's loop: 0 durable, -EALREADY it was durable before (the caller
- * drops this copy), -ENOSPC, -EIO, -ESTALE. On success ta is in the table. */
+/* ta->answered(ta, error) runs in ta->home's loop: 0 durable, -EALREADY it was durable before (the
+ * caller drops this copy), -ENOSPC, -EIO, -ESTALE. On success ta is in the table. */
 void commit_request(struct committer *c, struct ta *own);
 /* No recipient is left; ta is gone after this. */
 void commit_finish(struct committer *c, struct ta *own);
@@ -65,8 +66,8 @@ struct commit_rcpts {
 };
 void commit_rcpts(struct committer *c, struct commit_rcpts *own);
 
-/* fn(call) in the committer; `soon`: wake it, else with the next batch. fn frees. flushed: called (if set) in
- * the committer when what fn put into the batch is synced; then that one frees. */
+/* fn(call) in the committer; `soon`: wake it, else with the next batch. fn frees. flushed: called
+ * (if set) in the committer when what fn put into the batch is synced; then that one frees. */
 struct commit_call {
 	struct commit_op op;
 	void (*fn)(struct commit_call *call);

@@ -13,10 +13,11 @@ struct dests {
 	struct lane *lane[LANE_BUCKETS];
 	struct pool lanes;
 	unsigned count;
-	struct {                        /* where the walk of dests_pick() is */
-		unsigned bucket;        /* to begin next */
+	struct {                 /* where the walk of dests_pick() is */
+		unsigned bucket; /* to begin next */
 		struct lane *lane;
-		struct job *at, *before;        /* next to look at; the one before it in the lane, NULL: it is the first */
+		struct job *at, *before; /* next to look at; the one before it in the lane, NULL: it
+					    is the first */
 	} pick;
 };
 
@@ -264,7 +265,8 @@ void dest_done(struct lane *g)
 	lane_free_if_empty(g);
 }
 
-unsigned dest_drain(struct dest *d, usec_t older_than, void (*fn)(struct qloop *l, struct job *j, void *ctx), void *ctx)
+unsigned dest_drain(struct dest *d, usec_t older_than,
+		    void (*fn)(struct qloop *l, struct job *j, void *ctx), void *ctx)
 {
 	unsigned lanes = d->lanes, n = 0;
 
@@ -316,7 +318,8 @@ static void unlink_job(struct lane *g, struct job *before, struct job *j)
 }
 
 /* Moves the wanted ones out of the job into idx; returns how many. */
-static unsigned take_wanted(const struct dest *d, struct job *j, const struct dest_pick *p, uint32_t *idx)
+static unsigned take_wanted(const struct dest *d, struct job *j, const struct dest_pick *p,
+			    uint32_t *idx)
 {
 	unsigned n = 0, keep = j->at;
 

@@ -18,7 +18,7 @@ enum { WHOLE_MAX = 1 << 20, HEADERS_MAX = 64 << 10 };
 /* A DSN on its way to the disk. */
 struct pending {
 	struct qloop *l;
-	struct ta *about;               /* whose recipients wait for it; NULL: a warning */
+	struct ta *about; /* whose recipients wait for it; NULL: a warning */
 	unsigned count;
 	uint32_t idx[];
 };
@@ -38,7 +38,8 @@ static void answered(struct ta *ta, int error)
 	struct pending *p = ta->asker;
 
 	if (error) {
-		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "dsn", "stat=DSN not committed, error=%d", error);
+		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "dsn", "stat=DSN not committed, error=%d",
+			  error);
 		if (p->about)
 			outcome_no_dsn(p->l, p->about, p->idx, p->count);
 		free(p);
@@ -103,8 +104,8 @@ static void make_7bit(struct buf *b)
 			b->p[i] = '?';
 }
 
-static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, enum dsn_kind kind,
-		     uint64_t id, struct buf *out)
+static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		     enum dsn_kind kind, uint64_t id, struct buf *out)
 {
 	bool only_7bit = kind == DSN_FAILED && needs_7bit(ta, idx, count);
 	struct dsn_rcpt *r = xcalloc(count, sizeof *r);
@@ -115,7 +116,8 @@ static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 			      .about = ta->id,
 			      .wall_now = clock_wall(),
 			      .wall_arrival = ta->env.wall_arrival,
-			      .wall_until = ta->env.wall_arrival + qmgr_live(l->q)->queue_return_timeout,
+			      .wall_until =
+				      ta->env.wall_arrival + qmgr_live(l->q)->queue_return_timeout,
 			      .kind = kind,
 			      .mime = qmgr_live(l->q)->dsn_handling_flags & QMGR_DSN_F_MIME_FORMAT,
 			      .whole = kind == DSN_FAILED && fits_whole(l, ta, only_7bit),
@@ -142,7 +144,8 @@ static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 	return rc;
 }
 
-/* Our own lines never begin with a dot, the original's are stuffed already: the text is in wire form. */
+/* Our own lines never begin with a dot, the original's are stuffed already: the text is in wire
+ * form. */
 static uint64_t count_stuffed(struct span s)
 {
 	uint64_t n = 0;
@@ -153,7 +156,8 @@ static uint64_t count_stuffed(struct span s)
 	return n;
 }
 
-static int write_content(struct qloop *l, uint64_t id, struct span text, struct span envelope, struct cdb_ref *ref)
+static int write_content(struct qloop *l, uint64_t id, struct span text, struct span envelope,
+			 struct cdb_ref *ref)
 {
 	size_t header = span_find(text, SPAN("\r\n\r\n")) + 2;
 	struct cdb_head h = { .ta = id,
@@ -182,8 +186,8 @@ static int write_content(struct qloop *l, uint64_t id, struct span text, struct 
 	return cdb_file_finish(l->q->writer, &f, &h, envelope, ref);
 }
 
-static int build(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, enum dsn_kind kind,
-		 struct ta **out)
+static int build(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		 enum dsn_kind kind, struct ta **out)
 {
 	struct env_rcpt to = { .addr = ta->env.sender, .route = ENV_NO_ROUTE };
 	struct envelope e = { .ta = id_make(qids_next(l->q), 0),
@@ -209,8 +213,8 @@ static int build(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned c
 	return rc;
 }
 
-static void send_dsn(struct qloop *l, struct ta *about, struct ta *ta, const uint32_t *idx, unsigned count,
-		     enum dsn_kind kind)
+static void send_dsn(struct qloop *l, struct ta *about, struct ta *ta, const uint32_t *idx,
+		     unsigned count, enum dsn_kind kind)
 {
 	struct pending *p = xmalloc(sizeof *p + count * sizeof *idx);
 	struct ta *dsn = NULL;
@@ -237,10 +241,11 @@ static void send_dsn(struct qloop *l, struct ta *about, struct ta *ta, const uin
 }
 
 /* Whom is a DSN owed? Puts those to the front; returns how many. */
-static unsigned owed(const struct ta *ta, const uint32_t *idx, unsigned count, enum dsn_kind kind, uint32_t *yes,
-		     uint32_t *no, unsigned *no_count)
+static unsigned owed(const struct ta *ta, const uint32_t *idx, unsigned count, enum dsn_kind kind,
+		     uint32_t *yes, uint32_t *no, unsigned *no_count)
 {
-	static const uint8_t bit[] = { ENV_NOTIFY_FAILURE, ENV_NOTIFY_DELAY, ENV_NOTIFY_SUCCESS, ENV_NOTIFY_SUCCESS };
+	static const uint8_t bit[] = { ENV_NOTIFY_FAILURE, ENV_NOTIFY_DELAY, ENV_NOTIFY_SUCCESS,
+				       ENV_NOTIFY_SUCCESS };
 	bool by_default = kind == DSN_FAILED || kind == DSN_DELAYED;
 	unsigned n = 0;
 
@@ -342,13 +347,15 @@ void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned co
 	if (n)
 		bounce_add(l, ta, yes, n);
 	if (no_count) {
-		log_event(LOG_LV_MAIL, LOG_SEV_NONE, "dsn", "stat=no DSN is due, recipients=%u", no_count);
+		log_event(LOG_LV_MAIL, LOG_SEV_NONE, "dsn", "stat=no DSN is due, recipients=%u",
+			  no_count);
 		outcome_ended(l, ta, no, no_count);
 	}
 	free(yes);
 }
 
-void dsn_notice(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, enum dsn_kind kind)
+void dsn_notice(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		enum dsn_kind kind)
 {
 	uint32_t few[8];
 	uint32_t *yes = count <= 4 ? few : xmalloc(2 * (size_t)count * sizeof *yes);

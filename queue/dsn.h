@@ -1,24 +1,27 @@
 /*
- * queue/dsn.h - delivery status notifications: made, written to the content database, committed, queued.
+ * queue/dsn.h - delivery status notifications: made, written to the content database, committed,
+ * queued.
  *
- * Owner:  the loop that saw the failure. The recipients stay active until the DSN is durable; then they end.
- * Never:  a DSN to the null reverse-path (RFC 5321 4.5.5), or for NOTIFY=NEVER (RFC 3461 4.1).
- * Form:   R 10.4; with flag MIME_Format a multipart/report of RFC 3464.
+ * Owner:  the loop that saw the failure. The recipients stay active until the DSN is durable; then
+ * they end. Never:  a DSN to the null reverse-path (RFC 5321 4.5.5), or for NOTIFY=NEVER (RFC
+ * 3461 4.1). Form:   R 10.4; with flag MIME_Format a multipart/report of RFC 3464.
  */
 #ifndef QUEUE_DSN_H
 #define QUEUE_DSN_H
 #include "queue/qmgr.h"
 
-/* Takes over recipients that failed (RCPT_FAILED, active): they are named together in one DSN as long as others of
- * the transaction are being tried, at most merge_delay_max, at most max_errors_per_DSN. */
+/* Takes over recipients that failed (RCPT_FAILED, active): they are named together in one DSN as
+ * long as others of the transaction are being tried, at most merge_delay_max, at most
+ * max_errors_per_DSN. */
 void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
 /* After each outcome: sends what waits for nothing any more. ta may be gone. */
 void dsn_settle(struct qloop *l, struct ta *ta);
 /* What a notice says of its recipients, the Action of RFC 3464 2.3.3. */
 enum dsn_kind { DSN_FAILED = 0, DSN_DELAYED, DSN_RELAYED, DSN_DELIVERED };
 
-/* A notice to those who want one of this kind (delayed: by default, success: when NOTIFY asks for it); nothing
- * changes for the recipients. */
-void dsn_notice(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, enum dsn_kind kind);
+/* A notice to those who want one of this kind (delayed: by default, success: when NOTIFY asks for
+ * it); nothing changes for the recipients. */
+void dsn_notice(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		enum dsn_kind kind);
 
 #endif

@@ -32,21 +32,30 @@ static void boundary(const struct dsn_text *t, char dst[static 40])
 /* What differs between the kinds. */
 static const struct {
 	const char *subject, *human, *action, *automatic;
-	struct span status;             /* when the reply names none */
+	struct span status; /* when the reply names none */
 } words[] = {
 	[DSN_FAILED] = { "Undeliverable mail",
-			 "Your message could not be delivered to the recipients below.\r\n\r\n", "failed", "replied",
+			 "Your message could not be delivered to the recipients below.\r\n\r\n",
+			 "failed",
+			 "replied",
 			 { "5.4.7", 5 } },
 	[DSN_DELAYED] = { "Delayed mail",
 			  "Your message could not be delivered yet to the recipients below.\r\n"
 			  "It stays in the queue and is tried again; there is no need to send it again.\r\n\r\n",
-			  "delayed", "generated", { "4.4.7", 5 } },
+			  "delayed",
+			  "generated",
+			  { "4.4.7", 5 } },
 	[DSN_RELAYED] = { "Relayed mail",
 			  "Your message was relayed for the recipients below to a host that confirms no deliveries.\r\n"
 			  "You will get no further notice of success.\r\n\r\n",
-			  "relayed", "generated", { "2.0.0", 5 } },
-	[DSN_DELIVERED] = { "Delivered mail", "Your message was delivered to the recipients below.\r\n\r\n",
-			    "delivered", "generated", { "2.0.0", 5 } },
+			  "relayed",
+			  "generated",
+			  { "2.0.0", 5 } },
+	[DSN_DELIVERED] = { "Delivered mail",
+			    "Your message was delivered to the recipients below.\r\n\r\n",
+			    "delivered",
+			    "generated",
+			    { "2.0.0", 5 } },
 };
 
 /* "5.1.1" out of "550 5.1.1 text", else made from the class of the code. */
@@ -85,7 +94,8 @@ static int put_rcpt_human(const struct dsn_rcpt *r, struct buf *out)
 
 static int put_human(const struct dsn_text *t, struct buf *out)
 {
-	int rc = buf_printf(out, "This is the mail system at %s.\r\n\r\n%s", t->hostname, words[t->kind].human);
+	int rc = buf_printf(out, "This is the mail system at %s.\r\n\r\n%s", t->hostname,
+			    words[t->kind].human);
 
 	for (unsigned i = 0; i < t->count && !rc; i++)
 		rc = put_rcpt_human(&t->rcpt[i], out);
@@ -110,7 +120,8 @@ static int put_status_rcpt(const struct dsn_text *t, const struct dsn_rcpt *r, s
 	if (!rc)
 		rc = put_clean(out, r->addr);
 	if (!rc)
-		rc = buf_printf(out, "\r\nAction: %s\r\nStatus: %.*s\r\n", words[t->kind].action, (int)code.n, code.p);
+		rc = buf_printf(out, "\r\nAction: %s\r\nStatus: %.*s\r\n", words[t->kind].action,
+				(int)code.n, code.p);
 	if (!rc && r->reply.n) {
 		rc = buf_add_span(out, SPAN("Diagnostic-Code: smtp; "));
 		if (!rc)
@@ -145,7 +156,8 @@ static int put_status(const struct dsn_text *t, struct buf *out)
 			rc = buf_add_span(out, SPAN("\r\n"));
 	}
 	if (!rc)
-		rc = buf_printf(out, "Reporting-MTA: dns; %s\r\nArrival-Date: %s\r\n\r\n", t->hostname, date);
+		rc = buf_printf(out, "Reporting-MTA: dns; %s\r\nArrival-Date: %s\r\n\r\n",
+				t->hostname, date);
 	for (unsigned i = 0; i < t->count && !rc; i++)
 		rc = put_status_rcpt(t, &t->rcpt[i], out);
 	return rc;
@@ -159,19 +171,22 @@ int dsn_text_head(const struct dsn_text *t, struct buf *out)
 	boundary(t, b);
 	id_text(t->id, id);
 	clock_rfc5322(t->wall_now, date, sizeof date);
-	rc = buf_printf(out,
-			"Date: %s\r\nFrom: Mailer-Daemon@%s\r\nSubject: %s\r\nMessage-ID: <%s.dsn@%s>\r\n"
-			"Auto-Submitted: auto-%s\r\nMIME-Version: 1.0\r\nTo: <",
-			date, t->hostname, words[t->kind].subject, id, t->hostname, words[t->kind].automatic);
+	rc = buf_printf(
+		out,
+		"Date: %s\r\nFrom: Mailer-Daemon@%s\r\nSubject: %s\r\nMessage-ID: <%s.dsn@%s>\r\n"
+		"Auto-Submitted: auto-%s\r\nMIME-Version: 1.0\r\nTo: <",
+		date, t->hostname, words[t->kind].subject, id, t->hostname,
+		words[t->kind].automatic);
 	if (!rc)
 		rc = put_clean(out, t->sender);
 	if (!rc)
 		rc = buf_add_span(out, SPAN(">\r\n"));
 	if (!rc && t->mime)
-		rc = buf_printf(out,
-				"Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n\r\n"
-				"--%s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n",
-				b, b);
+		rc = buf_printf(
+			out,
+			"Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n\r\n"
+			"--%s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n",
+			b, b);
 	else if (!rc)
 		rc = buf_add_span(out, SPAN("\r\n"));
 	if (!rc)
@@ -179,9 +194,11 @@ int dsn_text_head(const struct dsn_text *t, struct buf *out)
 	if (!rc && t->mime)
 		rc = put_status(t, out);
 	if (!rc && t->mime)
-		rc = buf_printf(out, "--%s\r\nContent-Type: %s\r\n\r\n", b, t->whole ? "message/rfc822" : "text/rfc822-headers");
+		rc = buf_printf(out, "--%s\r\nContent-Type: %s\r\n\r\n", b,
+				t->whole ? "message/rfc822" : "text/rfc822-headers");
 	else if (!rc)
-		rc = buf_printf(out, "%s follows:\r\n\r\n", t->whole ? "Your message" : "The header of your message");
+		rc = buf_printf(out, "%s follows:\r\n\r\n",
+				t->whole ? "Your message" : "The header of your message");
 	return rc;
 }
 

@@ -34,7 +34,8 @@ int feedback_refuses(void)
 	return feedback_level() == FEEDBACK_STOP && feedback_cause()[0] == 'd' ? -ENOSPC : 0;
 }
 
-enum feedback_level feedback_judge(const struct feedback_numbers *n, enum feedback_level now, const char **why)
+enum feedback_level feedback_judge(const struct feedback_numbers *n, enum feedback_level now,
+				   const char **why)
 {
 	/* Once stopped, more must be free before it goes on, so that the level does not flutter. */
 	uint64_t disk_want = now == FEEDBACK_STOP ? n->disk_ok_bytes : n->disk_min_bytes;
@@ -112,7 +113,8 @@ static void measure(struct timer *t)
 				      .disk_ok_bytes = qmgr_live(qm)->ok_disk_space };
 	enum feedback_level was = feedback_level(), now = feedback_judge(&n, was, &why);
 	if (now != was) {
-		log_event(LOG_LV_WARN, now ? LOG_SEV_WARN : LOG_SEV_INFO, "feedback", "level=%d, cause=%s", (int)now, why);
+		log_event(LOG_LV_WARN, now ? LOG_SEV_WARN : LOG_SEV_INFO, "feedback",
+			  "level=%d, cause=%s", (int)now, why);
 		atomic_store(&cause, why);
 		atomic_store(&level, (int)now);
 		for (unsigned i = 0; i < qm->loop_count; i++)

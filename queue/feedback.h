@@ -1,5 +1,6 @@
 /*
- * queue/feedback.h - how full are we? IQDB, AQ and free disk become a level that smtps obeys, R 9.1.
+ * queue/feedback.h - how full are we? IQDB, AQ and free disk become a level that smtps obeys,
+ * R 9.1.
  *
  * Threads: the level is computed in loop 0 every FEEDBACK_USEC; read by all.
  */
@@ -25,6 +26,7 @@ struct feedback_numbers {
 	uint64_t iqdb_count, iqdb_max;
 	uint64_t disk_free_bytes, disk_min_bytes, disk_ok_bytes;
 };
-enum feedback_level feedback_judge(const struct feedback_numbers *n, enum feedback_level now, const char **cause);
+enum feedback_level feedback_judge(const struct feedback_numbers *n, enum feedback_level now,
+				   const char **cause);
 
 #endif

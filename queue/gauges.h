@@ -1,5 +1,6 @@
 /*
- * queue/gauges.h - numbers of qmgr that are measured when they are asked for: queue sizes, ages, feedback.
+ * queue/gauges.h - numbers of qmgr that are measured when they are asked for: queue sizes, ages,
+ * feedback.
  *
  * Thread: loop 0, where the control socket prints.
  */

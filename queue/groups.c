@@ -14,7 +14,7 @@ struct group {
 	uint64_t hash;
 	uint64_t recipients, active, deferred, held, attempts;
 	usec_t oldest_usec;
-	unsigned limit;                 /* of a destination */
+	unsigned limit; /* of a destination */
 	usec_t down_usec;
 	size_t n;
 	char key[];
@@ -169,7 +169,8 @@ static struct group **sorted(struct groups *t, enum groups_order order)
 	for (unsigned i = 0; i < BUCKETS; i++)
 		for (struct group *g = t->bucket[i]; g; g = g->chain)
 			all[n++] = g;
-	qsort(all, n, sizeof(struct group *), order == GROUPS_BY_QUEUED ? more_queued : more_attempts);
+	qsort(all, n, sizeof(struct group *),
+	      order == GROUPS_BY_QUEUED ? more_queued : more_attempts);
 	return all;
 }
 
@@ -186,8 +187,8 @@ static int put_age(usec_t usec, struct buf *out)
 
 static int print_text(const struct group *g, struct buf *out)
 {
-	int rc = buf_printf(out, "%10" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64, g->recipients,
-			    g->active, g->deferred, g->held, g->attempts);
+	int rc = buf_printf(out, "%10" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64,
+			    g->recipients, g->active, g->deferred, g->held, g->attempts);
 
 	if (!rc)
 		rc = put_age(g->oldest_usec, out);
@@ -202,20 +203,25 @@ static int print_json(const struct group *g, const char *by, struct buf *out)
 
 	if (!rc)
 		rc = listing_json_string(span_of(g->key, g->n), out);
-	return rc ? rc :
-		    buf_printf(out,
-			       ",\"recipients\":%" PRIu64 ",\"active\":%" PRIu64 ",\"deferred\":%" PRIu64 ",\"held\":%" PRIu64
+	return rc ? rc
+		  : buf_printf(out,
+			       ",\"recipients\":%" PRIu64 ",\"active\":%" PRIu64
+			       ",\"deferred\":%" PRIu64 ",\"held\":%" PRIu64
 			       ",\"attempts\":%" PRIu64 ",\"oldest_age\":%" PRId64 "}\n",
-			       g->recipients, g->active, g->deferred, g->held, g->attempts, g->oldest_usec / USEC_PER_SEC);
+			       g->recipients, g->active, g->deferred, g->held, g->attempts,
+			       g->oldest_usec / USEC_PER_SEC);
 }
 
-int groups_print(struct groups *t, enum groups_by by, enum groups_order order, unsigned rows, bool json, struct buf *out)
+int groups_print(struct groups *t, enum groups_by by, enum groups_order order, unsigned rows,
+		 bool json, struct buf *out)
 {
 	struct group **all = sorted(t, order);
 	int rc = 0;
 
 	if (!json)
-		rc = buf_printf(out, "recipients    active  deferred      held  attempts   oldest %s\n", by_names[by]);
+		rc = buf_printf(out,
+				"recipients    active  deferred      held  attempts   oldest %s\n",
+				by_names[by]);
 	for (unsigned i = 0; i < t->count && i < rows && !rc; i++)
 		rc = json ? print_json(all[i], by_names[by], out) : print_text(all[i], out);
 	free(all);
@@ -224,7 +230,8 @@ int groups_print(struct groups *t, enum groups_by by, enum groups_order order, u
 
 static int print_dest_text(const struct group *g, struct buf *out)
 {
-	int rc = buf_printf(out, "%10" PRIu64 " %9" PRIu64 " %9u", g->recipients, g->attempts, g->limit);
+	int rc = buf_printf(out, "%10" PRIu64 " %9" PRIu64 " %9u", g->recipients, g->attempts,
+			    g->limit);
 
 	if (!rc)
 		rc = put_age(g->oldest_usec, out);
@@ -241,18 +248,23 @@ static int print_dest_json(const struct group *g, struct buf *out)
 
 	if (!rc)
 		rc = listing_json_string(span_of(g->key, g->n), out);
-	return rc ? rc :
-		    buf_printf(out,
+	return rc ? rc
+		  : buf_printf(out,
 			       ",\"waiting\":%" PRIu64 ",\"attempts\":%" PRIu64
-			       ",\"limit\":%u,\"down\":%s,\"down_for\":%" PRId64 ",\"oldest_wait\":%" PRId64 "}\n",
-			       g->recipients, g->attempts, g->limit, g->down_usec ? "true" : "false",
-			       g->down_usec / USEC_PER_SEC, g->oldest_usec / USEC_PER_SEC);
+			       ",\"limit\":%u,\"down\":%s,\"down_for\":%" PRId64
+			       ",\"oldest_wait\":%" PRId64 "}\n",
+			       g->recipients, g->attempts, g->limit,
+			       g->down_usec ? "true" : "false", g->down_usec / USEC_PER_SEC,
+			       g->oldest_usec / USEC_PER_SEC);
 }
 
-int groups_print_dests(struct groups *t, enum groups_order order, unsigned rows, bool json, struct buf *out)
+int groups_print_dests(struct groups *t, enum groups_order order, unsigned rows, bool json,
+		       struct buf *out)
 {
 	struct group **all = sorted(t, order);
-	int rc = json ? 0 : buf_add_span(out, SPAN("  messages  attempts     limit   oldest state host\n"));
+	int rc = json ? 0
+		      : buf_add_span(out,
+				     SPAN("  messages  attempts     limit   oldest state host\n"));
 
 	for (unsigned i = 0; i < t->count && i < rows && !rc; i++)
 		rc = json ? print_dest_json(all[i], out) : print_dest_text(all[i], out);

@@ -13,9 +13,9 @@ struct client {
 	struct cds_lfht_node node;
 	struct rcu_head rcu;
 	struct addr addr;
-	atomic_int refs;                /* < 0: on its way out */
+	atomic_int refs; /* < 0: on its way out */
 	atomic_uint open;
-	_Atomic uint64_t slot[SLOTS];   /* number of the 5 s << 32 | connections in it */
+	_Atomic uint64_t slot[SLOTS]; /* number of the 5 s << 32 | connections in it */
 	_Atomic usec_t seen;
 };
 
@@ -115,10 +115,12 @@ enum icc_verdict icc_open(const struct addr *client, usec_t now)
 
 	if (!c)
 		return ICC_OK;
-	if (rate(c, now) >= limits_get(LIMITS_ICR, client, atomic_load_explicit(&max_rate, memory_order_relaxed)))
+	if (rate(c, now) >=
+	    limits_get(LIMITS_ICR, client, atomic_load_explicit(&max_rate, memory_order_relaxed)))
 		v = ICC_TOO_FAST;
 	else if (atomic_load(&c->open) >=
-		 limits_get(LIMITS_ICM, client, atomic_load_explicit(&max_open, memory_order_relaxed)))
+		 limits_get(LIMITS_ICM, client,
+			    atomic_load_explicit(&max_open, memory_order_relaxed)))
 		v = ICC_TOO_MANY;
 	else
 		atomic_fetch_add(&c->open, 1);
@@ -159,13 +161,16 @@ void icc_expire(usec_t now)
 	struct cds_lfht_iter it;
 	struct cds_lfht_node *node;
 
-	LFHT_FOREACH(table, &it, node) {
+	LFHT_FOREACH(table, &it, node)
+	{
 		struct client *c = caa_container_of(node, struct client, node);
 		int none = 0;
 
-		if (atomic_load(&c->open) || now - atomic_load(&c->seen) < SLOTS * (usec_t)SLOT_USEC)
+		if (atomic_load(&c->open) ||
+		    now - atomic_load(&c->seen) < SLOTS * (usec_t)SLOT_USEC)
 			continue;
-		if (atomic_compare_exchange_strong(&c->refs, &none, -1) && lfht_remove(table, node)) {
+		if (atomic_compare_exchange_strong(&c->refs, &none, -1) &&
+		    lfht_remove(table, node)) {
 			atomic_fetch_sub(&count, 1);
 			rcu_later(&c->rcu, free_later);
 		}

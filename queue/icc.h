@@ -1,9 +1,10 @@
 /*
- * queue/icc.h - incoming connection control: open sessions and new ones in the last 60 s per client, R 3.8 17.
+ * queue/icc.h - incoming connection control: open sessions and new ones in the last 60 s per
+ * client, R 3.8 17.
  *
  * Tables:  by client address, in RCU; any loop; counts are atomic.
- * Limits:  connection_control_cache_size clients; idle ones are dropped first, beyond that clients are let in
- *          uncounted: control never refuses mail for lack of its own memory.
+ * Limits:  connection_control_cache_size clients; idle ones are dropped first, beyond that clients
+ * are let in uncounted: control never refuses mail for lack of its own memory.
  */
 #ifndef QUEUE_ICC_H
 #define QUEUE_ICC_H
@@ -14,8 +15,8 @@
 
 struct icc_setup {
 	unsigned max_entries, buckets;
-	unsigned max_open;              /* smtps.max_connections */
-	unsigned max_rate;              /* smtps.max_connection_rate, per 60 s */
+	unsigned max_open; /* smtps.max_connections */
+	unsigned max_rate; /* smtps.max_connection_rate, per 60 s */
 };
 
 /* Once, at the start. */

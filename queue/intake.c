@@ -26,18 +26,19 @@ struct client_count {
 enum { CLIENT_BUCKETS = 256 };
 
 struct smtps_link {
-	struct smtps_link *next;        /* of the loop */
+	struct smtps_link *next; /* of the loop */
 	struct qloop *l;
-	struct link *link;              /* NULL: gone, commits are still out */
-	unsigned out;                   /* commits without an answer */
-	struct client_count *client[CLIENT_BUCKETS];    /* sessions it has open, given back when it goes */
+	struct link *link; /* NULL: gone, commits are still out */
+	unsigned out;      /* commits without an answer */
+	struct client_count
+		*client[CLIENT_BUCKETS]; /* sessions it has open, given back when it goes */
 };
 
 /* Processes by instance, to find a link for seg_free. */
 static struct process {
 	_Atomic uint64_t instance;
 	atomic_uint links;
-	struct qloop *_Atomic loop;     /* of worker 0 */
+	struct qloop *_Atomic loop; /* of worker 0 */
 } process[PROCESSES_MAX];
 
 static atomic_uint links_up;
@@ -144,7 +145,8 @@ static void leased(struct qloop *l, void *arg, uint64_t first)
 
 	(void)l;
 	if (r->s->link)
-		link_put(r->s->link, r->req, id_block, &(struct msg_id_block){ .first = first, .count = r->count });
+		link_put(r->s->link, r->req, id_block,
+			 &(struct msg_id_block){ .first = first, .count = r->count });
 	r->s->out--;
 	release(r->s);
 	free(r);
@@ -168,7 +170,9 @@ static void id_lease(struct smtps_link *s, uint64_t req, const struct msg_id_lea
 
 static void refuse_commit(struct smtps_link *s, uint64_t req, uint64_t ta, int error)
 {
-	struct msg_commit_done m = { .ta = ta, .code = 451, .text = SPAN("4.3.0 cannot be stored now") };
+	struct msg_commit_done m = { .ta = ta,
+				     .code = 451,
+				     .text = SPAN("4.3.0 cannot be stored now") };
 
 	if (error == -ENOSPC) {
 		m.code = 452;
@@ -218,7 +222,8 @@ static void answered(struct ta *ta, int error)
 	release(s);
 }
 
-/* The link broke, the worker asks again for what is on its way already: the answer goes to the new link. */
+/* The link broke, the worker asks again for what is on its way already: the answer goes to the new
+ * link. */
 static void take_over(struct ta *first, struct smtps_link *s, uint64_t req)
 {
 	struct smtps_link *old = first->asker;
@@ -282,7 +287,8 @@ static void seg_owner(struct commit_call *call)
 {
 	struct seg_call *c = caa_container_of(call, struct seg_call, call);
 	int error;
-	struct segment *g = segments_get(committer_segments(call->committer), c->seg, c->gen, &error);
+	struct segment *g =
+		segments_get(committer_segments(call->committer), c->seg, c->gen, &error);
 
 	if (g)
 		segment_owner(g, c->instance);
@@ -293,7 +299,8 @@ static void seg_sealed(struct commit_call *call)
 {
 	struct seg_call *c = caa_container_of(call, struct seg_call, call);
 	int error;
-	struct segment *g = segments_get(committer_segments(call->committer), c->seg, c->gen, &error);
+	struct segment *g =
+		segments_get(committer_segments(call->committer), c->seg, c->gen, &error);
 
 	if (g) {
 		segment_owner(g, c->instance);
@@ -310,12 +317,16 @@ static void process_gone(struct commit_call *call)
 	free(c);
 }
 
-static void seg_post(struct smtps_link *s, void (*fn)(struct commit_call *call), uint64_t seg, uint64_t gen,
-		     uint64_t end)
+static void seg_post(struct smtps_link *s, void (*fn)(struct commit_call *call), uint64_t seg,
+		     uint64_t gen, uint64_t end)
 {
 	struct seg_call *c = xcalloc(1, sizeof *c);
 
-	*c = (struct seg_call){ .call.fn = fn, .seg = seg, .gen = gen, .end = end, .instance = link_peer(s->link)->instance };
+	*c = (struct seg_call){ .call.fn = fn,
+				.seg = seg,
+				.gen = gen,
+				.end = end,
+				.instance = link_peer(s->link)->instance };
 	commit_call(s->l->q->committer, &c->call, false);
 }
 
@@ -329,12 +340,15 @@ static void notice_in_loop(struct qloop *l, void *arg)
 	struct notice *n = arg;
 
 	for (struct smtps_link *s = l->intakes; s; s = s->next) {
-		if (!s->link || link_peer(s->link)->instance != n->instance || link_peer(s->link)->worker)
+		if (!s->link || link_peer(s->link)->instance != n->instance ||
+		    link_peer(s->link)->worker)
 			continue;
 		if (n->bad)
-			link_put(s->link, 0, seg_bad, &(struct msg_seg_bad){ .seg = n->seg, .gen = n->gen });
+			link_put(s->link, 0, seg_bad,
+				 &(struct msg_seg_bad){ .seg = n->seg, .gen = n->gen });
 		else
-			link_put(s->link, 0, seg_free, &(struct msg_seg_free){ .seg = n->seg, .gen = n->gen });
+			link_put(s->link, 0, seg_free,
+				 &(struct msg_seg_free){ .seg = n->seg, .gen = n->gen });
 	}
 	free(n);
 }
@@ -400,7 +414,8 @@ static void up(struct link *k, const struct link_hello *peer)
 		if (peer->worker == 0)
 			atomic_store(&p->loop, s->l);
 	}
-	log_event(LOG_LV_INFO, LOG_SEV_INFO, "intake", "smtps=%u, worker=%u, stat=connected", peer->id, peer->worker);
+	log_event(LOG_LV_INFO, LOG_SEV_INFO, "intake", "smtps=%u, worker=%u, stat=connected",
+		  peer->id, peer->worker);
 	feedback_tell(s->l, k);
 }
 
@@ -413,8 +428,8 @@ static void down(struct link *k)
 		at = &(*at)->next;
 	if (*at)
 		*at = s->next;
-	log_event(LOG_LV_INFO, LOG_SEV_WARN, "intake", "smtps=%u, worker=%u, stat=lost", link_peer(k)->id,
-		  link_peer(k)->worker);
+	log_event(LOG_LV_INFO, LOG_SEV_WARN, "intake", "smtps=%u, worker=%u, stat=lost",
+		  link_peer(k)->id, link_peer(k)->worker);
 	atomic_fetch_sub(&links_up, 1);
 	all_closed(s);
 	if (p && link_peer(k)->worker == 0)
@@ -489,7 +504,10 @@ int intake_listen(struct qmgr *q, const char *path)
 
 void intake_credit(struct qloop *l, uint8_t level, const char *cause)
 {
-	struct msg_credit m = { .sessions = UINT32_MAX, .recipients = UINT32_MAX, .level = level, .cause = span_str(cause) };
+	struct msg_credit m = { .sessions = UINT32_MAX,
+				.recipients = UINT32_MAX,
+				.level = level,
+				.cause = span_str(cause) };
 
 	for (struct smtps_link *s = l->intakes; s; s = s->next)
 		if (s->link)

@@ -17,7 +17,8 @@ static int match(struct cds_lfht_node *node, const void *key)
 
 bool iqdb_add(struct ta *ta)
 {
-	if (lfht_add_unique(table, hash_mix(0, ta->id), match, &ta->id, &ta->iqdb_node) != &ta->iqdb_node)
+	if (lfht_add_unique(table, hash_mix(0, ta->id), match, &ta->id, &ta->iqdb_node) !=
+	    &ta->iqdb_node)
 		return false;
 	atomic_fetch_add_explicit(&count, ta->env.rcpt_count, memory_order_relaxed);
 	return true;

@@ -14,15 +14,15 @@ enum { AQ_SHARE_PERCENT = 80, FULL_WAIT_USEC = 50000, IDLE_WAIT_SEC = 3600 };
 struct keeper {
 	struct qmgr *q;
 	pthread_t thread;
-	pthread_mutex_t lock;           /* wall_low, ordered; never held over I/O */
+	pthread_mutex_t lock; /* wall_low, ordered; never held over I/O */
 	pthread_cond_t cond;
 	atomic_bool stop;
-	usec_t wall_low;                /* lowest time deferred since the last walk, 0: none */
+	usec_t wall_low; /* lowest time deferred since the last walk, 0: none */
 	usec_t hurry;
 	struct ordered *ordered, **ordered_end;
-	struct ordered *again;          /* own: their transaction is being unloaded */
+	struct ordered *again; /* own: their transaction is being unloaded */
 	atomic_uint ordered_count;
-	usec_t cursor;                  /* all before it is in AQ or gone */
+	usec_t cursor; /* all before it is in AQ or gone */
 	unsigned next_loop;
 };
 
@@ -68,7 +68,8 @@ static int load_rcpts(struct store *s, struct ta *ta)
 
 		if (!store_key_parse(store_iter_key(it), &id, &idx, &is_rcpt) || id != ta->id)
 			break;
-		if (!is_rcpt || idx >= ta->env.rcpt_count || store_deferred_decode(store_iter_value(it), &d))
+		if (!is_rcpt || idx >= ta->env.rcpt_count ||
+		    store_deferred_decode(store_iter_value(it), &d))
 			continue;
 		ta->c.rcpt[idx].wall_due = d.held ? 0 : d.wall_next;
 		ta->c.rcpt[idx].held = d.held;
@@ -157,8 +158,8 @@ static int bring(struct keeper *k, uint64_t id, uint32_t idx)
 		ta = keeper_load(k->q->store, id, &rc);
 		if (!ta)
 			return rc;
-		if (idx >= ta->env.rcpt_count || atomic_load(&ta->rcpt[idx].state) != RCPT_DEFERRED ||
-		    !activate(ta, idx)) {
+		if (idx >= ta->env.rcpt_count ||
+		    atomic_load(&ta->rcpt[idx].state) != RCPT_DEFERRED || !activate(ta, idx)) {
 			aq_ta_free(ta);
 			return -ENOENT;
 		}
@@ -182,15 +183,16 @@ static void count_gone(struct order *o, unsigned gone, unsigned failed)
 	atomic_fetch_add(&o->failed, failed);
 }
 
-/* Makes those active that the order is for; returns how many, in front of w->idx. *left: the transaction is being
- * unloaded, nothing was done. */
+/* Makes those active that the order is for; returns how many, in front of w->idx. *left: the
+ * transaction is being unloaded, nothing was done. */
 static unsigned activate_ordered(struct ta *ta, struct ordered *w, bool *left)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < w->count; i++) {
 		uint32_t idx = w->idx[i];
-		uint8_t state = idx < ta->env.rcpt_count ? atomic_load(&ta->rcpt[idx].state) : RCPT_DONE;
+		uint8_t state =
+			idx < ta->env.rcpt_count ? atomic_load(&ta->rcpt[idx].state) : RCPT_DONE;
 
 		if (state == RCPT_ACTIVE && orders_set(ta, idx, w->order))
 			continue;
@@ -379,7 +381,8 @@ static void run(void *arg)
 	while (!k->stop) {
 		run_orders(k);
 		usec_t now = clock_steady();
-		usec_t again = walk(k, upto > now ? upto : now), soon = clock_steady() + FULL_WAIT_USEC;
+		usec_t again = walk(k, upto > now ? upto : now),
+		       soon = clock_steady() + FULL_WAIT_USEC;
 
 		upto = wait_until(k, k->again && again > soon ? soon : again);
 	}

@@ -1,10 +1,10 @@
 /*
  * queue/keeper.h - brings deferred recipients back into the active queue when their time has come.
  *
- * Thread: its own; reads the database (index by time), finds or loads the transaction, and posts to a loop.
- * Orders: recipients that the operator wants something done with are brought the same way, between two steps of the
- *         walk; the keeper is the only one who loads a transaction.
- * Cost:   the walk begins behind what was read before (a low-water mark), never at the first key; what is not
+ * Thread: its own; reads the database (index by time), finds or loads the transaction, and posts to
+ * a loop. Orders: recipients that the operator wants something done with are brought the same way,
+ * between two steps of the walk; the keeper is the only one who loads a transaction. Cost:   the
+ * walk begins behind what was read before (a low-water mark), never at the first key; what is not
  *         due is not looked at. It stops when AQ is full and goes on when there is room.
  */
 #ifndef QUEUE_KEEPER_H
@@ -20,8 +20,8 @@ void keeper_stop(struct keeper *k);
 void keeper_deferred(void *qmgr, usec_t wall_next);
 /* Look now, whatever the time of the entries says, up to wall_upto (retry now). Any thread. */
 void keeper_hurry(usec_t wall_upto);
-/* Bring these recipients of one transaction back, whatever their time, with an order for their loop. idx is copied,
- * the caller keeps its reference to o. Any thread. */
+/* Bring these recipients of one transaction back, whatever their time, with an order for their
+ * loop. idx is copied, the caller keeps its reference to o. Any thread. */
 struct order;
 void keeper_order(uint64_t id, const uint32_t *idx, unsigned count, struct order *o);
 /* fn(loop 0, arg) when all that was ordered before is in its loop. Any thread. */
@@ -29,8 +29,9 @@ void keeper_after_orders(void (*fn)(struct qloop *l, void *arg), void *arg);
 /* Recipients of orders that wait for the keeper. Any thread. */
 unsigned keeper_ordered(void);
 
-/* Start-up: a transaction from its record in ibdb, with the marks of finished recipients and the records of
- * deferred ones applied; not in the table. NULL: *error, -ENOENT when it is not there. */
+/* Start-up: a transaction from its record in ibdb, with the marks of finished recipients and the
+ * records of deferred ones applied; not in the table. NULL: *error, -ENOENT when it is not there.
+ */
 struct ta *keeper_load(struct store *s, uint64_t id, int *error);
 
 #endif

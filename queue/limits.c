@@ -20,7 +20,7 @@ struct table {
 	unsigned count[LIMITS_KINDS], cap[LIMITS_KINDS];
 	bool has_default[LIMITS_KINDS];
 	unsigned by_default[LIMITS_KINDS];
-	usec_t octo;                    /* 0: not set */
+	usec_t octo; /* 0: not set */
 };
 
 static struct table *table;
@@ -104,7 +104,8 @@ static void bad(struct reading *w, struct span key, struct span value, const cha
 {
 	char k[REPORT_TOKEN_MAX], v[REPORT_TOKEN_MAX];
 
-	report_error(w->r, w->file, 0, "entry '%s %s': %s", report_token(key, k), report_token(value, v), what);
+	report_error(w->r, w->file, 0, "entry '%s %s': %s", report_token(key, k),
+		     report_token(value, v), what);
 }
 
 static int one(void *ctx, struct span key, struct span value)
@@ -132,7 +133,8 @@ static int one(void *ctx, struct span key, struct span value)
 			w->t->has_default[k] = true;
 			w->t->by_default[k] = (unsigned)v;
 		} else if (parse_net(net, &e)) {
-			bad(w, key, value, "expected an address or net such as 10, 192.168.7, 192.0.2.1, IPv6:2001:db8");
+			bad(w, key, value,
+			    "expected an address or net such as 10, 192.168.7, 192.0.2.1, IPv6:2001:db8");
 		} else {
 			e.value = (unsigned)v;
 			add(w->t, (enum limits_kind)k, &e);
@@ -191,7 +193,8 @@ unsigned limits_get(enum limits_kind kind, const struct addr *a, unsigned otherw
 
 	if (!t)
 		return otherwise;
-	for (unsigned bits = a->family == ADDR_IPV6 ? 128 : 32; t->count[kind] && bits; bits -= step) {
+	for (unsigned bits = a->family == ADDR_IPV6 ? 128 : 32; t->count[kind] && bits;
+	     bits -= step) {
 		key.bits = (uint8_t)bits;
 		memset(key.ip, 0, sizeof key.ip);
 		memcpy(key.ip, a->ip, bits / 8);

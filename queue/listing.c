@@ -77,7 +77,9 @@ int listing_duration(usec_t usec, struct buf *out)
 
 int listing_head(struct buf *out)
 {
-	return buf_add_span(out, SPAN("------Queue id------ --Size-- ------Arrival------ -Sender, recipients-------------\n"));
+	return buf_add_span(
+		out,
+		SPAN("------Queue id------ --Size-- ------Arrival------ -Sender, recipients-------------\n"));
 }
 
 /* * for what is being tried or waits for its turn, ! for what is held, as Postfix has it. */
@@ -104,7 +106,8 @@ int listing_text(const struct ta *ta, const uint32_t *idx, unsigned count, struc
 	localtime_r(&sec, &tm);
 	strftime(when, sizeof when, "%a %b %e %H:%M:%S", &tm);
 	id_text(ta->id, id);
-	int rc = buf_printf(out, "%s%c %8" PRIu64 " %s ", id, mark_of(ta, idx, count), qrow_size(ta), when);
+	int rc = buf_printf(out, "%s%c %8" PRIu64 " %s ", id, mark_of(ta, idx, count),
+			    qrow_size(ta), when);
 	if (!rc)
 		rc = put_addr(ta->env.sender, out);
 	if (!rc)
@@ -173,7 +176,8 @@ static int put_rcpt(const struct ta *ta, uint32_t idx, struct buf *out)
 	if (!rc)
 		rc = listing_json_string(ta->env.rcpt[idx].addr, out);
 	if (!rc)
-		rc = buf_printf(out, ",\"state\":\"%s\",\"attempts\":%u", listing_state(state), atomic_load(&r->attempts));
+		rc = buf_printf(out, ",\"state\":\"%s\",\"attempts\":%u", listing_state(state),
+				atomic_load(&r->attempts));
 	if (!rc)
 		rc = put_member("last_reply", reply, out);
 	if (!rc && reply.n)
@@ -193,8 +197,8 @@ int listing_json(const struct ta *ta, const uint32_t *idx, unsigned count, struc
 
 	id_text(ta->id, id);
 	addr_text(&ta->env.client, client);
-	int rc = buf_printf(out, "{\"id\":\"%s\",\"size\":%" PRIu64 ",\"arrival\":%" PRId64, id, qrow_size(ta),
-			    ta->env.wall_arrival / USEC_PER_SEC);
+	int rc = buf_printf(out, "{\"id\":\"%s\",\"size\":%" PRIu64 ",\"arrival\":%" PRId64, id,
+			    qrow_size(ta), ta->env.wall_arrival / USEC_PER_SEC);
 	if (!rc)
 		rc = put_member("sender", ta->env.sender, out);
 	if (!rc)
@@ -247,7 +251,8 @@ static int show_notify(uint8_t notify, struct buf *out)
 	if (!notify)
 		return 0;
 	return buf_printf(out, "  notify:  %s%s%s%s\n", notify & ENV_NOTIFY_NEVER ? " never" : "",
-			  notify & ENV_NOTIFY_SUCCESS ? " success" : "", notify & ENV_NOTIFY_FAILURE ? " failure" : "",
+			  notify & ENV_NOTIFY_SUCCESS ? " success" : "",
+			  notify & ENV_NOTIFY_FAILURE ? " failure" : "",
 			  notify & ENV_NOTIFY_DELAY ? " delay" : "");
 }
 
@@ -262,7 +267,8 @@ static int show_rcpt(const struct ta *ta, uint32_t idx, struct buf *out)
 	if (!rc)
 		rc = put_addr(ta->env.rcpt[idx].addr, out);
 	if (!rc)
-		rc = buf_printf(out, "\n  state:    %s\n  attempts: %u\n", listing_state(state), atomic_load(&r->attempts));
+		rc = buf_printf(out, "\n  state:    %s\n  attempts: %u\n", listing_state(state),
+				atomic_load(&r->attempts));
 	if (!rc && last)
 		rc = put_when("  last:     ", last, out);
 	if (!rc && state == RCPT_DEFERRED && next)
@@ -283,15 +289,18 @@ static int show_place(const struct ta *ta, struct buf *out)
 {
 	if (!ta->ref.seg)
 		return buf_printf(out, "content:    a file of its own\n");
-	return buf_printf(out, "content:    segment G%016" PRIX64 ", offset %" PRIu64 "\n", ta->ref.seg, ta->ref.off);
+	return buf_printf(out, "content:    segment G%016" PRIX64 ", offset %" PRIu64 "\n",
+			  ta->ref.seg, ta->ref.off);
 }
 
 static int show_options(const struct envelope *e, struct buf *out)
 {
 	static const char *const body[] = { "7BIT", "8BITMIME", "BINARYMIME" };
 	int rc = buf_printf(out, "options:    BODY=%s%s%s%s%s", e->body < 3 ? body[e->body] : "?",
-			    e->flags & ENV_SMTPUTF8 ? " SMTPUTF8" : "", e->ret == ENV_RET_FULL ? " RET=FULL" : "",
-			    e->ret == ENV_RET_HDRS ? " RET=HDRS" : "", e->flags & ENV_DSN ? " (a notice of our own)" : "");
+			    e->flags & ENV_SMTPUTF8 ? " SMTPUTF8" : "",
+			    e->ret == ENV_RET_FULL ? " RET=FULL" : "",
+			    e->ret == ENV_RET_HDRS ? " RET=HDRS" : "",
+			    e->flags & ENV_DSN ? " (a notice of our own)" : "");
 
 	if (!rc && e->envid.n)
 		rc = buf_printf(out, " ENVID=");
@@ -306,7 +315,8 @@ int listing_show(const struct ta *ta, const uint32_t *idx, unsigned count, struc
 
 	id_text(ta->id, id);
 	addr_text(&ta->env.client, client);
-	int rc = buf_printf(out, "message:    %s\nsize:       %" PRIu64 " bytes\n", id, qrow_size(ta));
+	int rc = buf_printf(out, "message:    %s\nsize:       %" PRIu64 " bytes\n", id,
+			    qrow_size(ta));
 	if (!rc)
 		rc = put_when("arrival:    ", ta->env.wall_arrival, out);
 	if (!rc)

@@ -13,7 +13,7 @@ struct generation {
 	struct rcu_head rcu;
 	struct qmgr_options opt;
 	struct conf_global global;
-	struct conf *own;               /* strings of opt */
+	struct conf *own; /* strings of opt */
 };
 
 /* The file is read again with the command line of the start; strings of the start stay for ever. */
@@ -53,7 +53,8 @@ void live_committer(const struct qmgr_options *o, struct committer_setup *out)
 	*out = (struct committer_setup){ .max_delay_usec = o->ibdb_max_commit_delay,
 					 .hold_usec = o->commit_hold,
 					 .max_batch = o->ibdb_max_open_tas,
-					 .checkpoint_bytes = o->defedb_kbytes_written_for_checkpointing,
+					 .checkpoint_bytes =
+						 o->defedb_kbytes_written_for_checkpointing,
 					 .checkpoint_usec = o->defedb_delay_between_2_checkpoints };
 }
 
@@ -71,12 +72,15 @@ static void tune(struct qmgr *q, const struct qmgr_options *o)
 int live_reload(struct qmgr *q, struct buf *report)
 {
 	struct generation *g = xcalloc(1, sizeof *g);
-	int rc = conf_reload(&qmgr_options_component, &q->run, qmgr_live(q), &g->opt, &q->global, &g->global, &g->own);
+	int rc = conf_reload(&qmgr_options_component, &q->run, qmgr_live(q), &g->opt, &q->global,
+			     &g->global, &g->own);
 
 	conf_print_report(g->own, stderr);
 	if (rc) {
 		if (report)
-			buf_add_span(report, SPAN("the configuration has errors, nothing changed; see the log\n"));
+			buf_add_span(
+				report,
+				SPAN("the configuration has errors, nothing changed; see the log\n"));
 		conf_free(g->own);
 		free(g);
 		return rc;
@@ -90,6 +94,7 @@ int live_reload(struct qmgr *q, struct buf *report)
 		rcu_later(&old->rcu, free_later);
 	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr", "stat=reloaded");
 	if (report)
-		buf_add_span(report, rc ? SPAN("configuration reloaded, qmgr_conf has errors\n") : SPAN("reloaded\n"));
+		buf_add_span(report, rc ? SPAN("configuration reloaded, qmgr_conf has errors\n")
+					: SPAN("reloaded\n"));
 	return rc;
 }

@@ -1,5 +1,6 @@
 /*
- * queue/mailq.c - shows what is queued: from the running qmgr, or from the databases when it is stopped. See mailq(1).
+ * queue/mailq.c - shows what is queued: from the running qmgr, or from the databases when it is
+ * stopped. See mailq(1).
  */
 #include "core/err.h"
 #include "core/thread.h"
@@ -26,14 +27,15 @@ struct show {
 
 static void usage(FILE *out)
 {
-	fprintf(out, "usage: mailq [-j] [-d DIR] [-f FILE] [-s SOCKET] [SELECTOR...]\n"
-		     "  -j        one JSON object per message and line\n"
-		     "  -d DIR    spool (default: $SMX_SPOOL, the current folder, " SMX_SPOOLDIR ")\n"
-		     "  -f FILE   configuration, when qmgr has other folders than the default ones\n"
-		     "  -s SOCKET control socket of qmgr (default: qmgrctlsock in the spool)\n"
-		     "  -h        this text        -V        version\n"
-		     "A selector shows only some, for example: to=*@example.com older=1h state=deferred,held\n"
-		     "See mailq(1).\n");
+	fprintf(out,
+		"usage: mailq [-j] [-d DIR] [-f FILE] [-s SOCKET] [SELECTOR...]\n"
+		"  -j        one JSON object per message and line\n"
+		"  -d DIR    spool (default: $SMX_SPOOL, the current folder, " SMX_SPOOLDIR ")\n"
+		"  -f FILE   configuration, when qmgr has other folders than the default ones\n"
+		"  -s SOCKET control socket of qmgr (default: qmgrctlsock in the spool)\n"
+		"  -h        this text        -V        version\n"
+		"A selector shows only some, for example: to=*@example.com older=1h state=deferred,held\n"
+		"See mailq(1).\n");
 }
 
 static void write_out(struct show *s)
@@ -96,7 +98,8 @@ static int from_database(struct tool_spool *t, struct span text, bool json)
 	char why[300];
 
 	if (pid)
-		fatal(EX_TEMPFAIL, "qmgr (process %d) is starting or stopping, try again", (int)pid);
+		fatal(EX_TEMPFAIL, "qmgr (process %d) is starting or stopping, try again",
+		      (int)pid);
 	thread_main_register();
 	aq_init(4 * TAIL_BUCKETS);
 	q.store = tool_open_store(t, why, sizeof why);
@@ -105,7 +108,9 @@ static int from_database(struct tool_spool *t, struct span text, bool json)
 	suspend_load(&q);
 	int rc = tail_walk(q.store, t->global.cdb_base_directory, keep, NULL);
 	if (rc && rc != -ENOENT)
-		fprintf(stderr, "mailq: content database: %s: what came in last may be missing here\n", strerror(-rc));
+		fprintf(stderr,
+			"mailq: content database: %s: what came in last may be missing here\n",
+			strerror(-rc));
 	show_all(&s, q.store, select);
 	if (!json && s.messages)
 		printf("\tTotal messages: %u\n", s.messages);
@@ -159,7 +164,8 @@ int main(int argc, char **argv)
 	}
 	tool_selector(argv + optind, argc - optind, &text);
 	tool_begin(&t, dir, conf, socket);
-	buf_printf(&request, "list %s mark %.*s", json ? "json" : "text", (int)buf_len(&text), buf_span(&text).p);
+	buf_printf(&request, "list %s mark %.*s", json ? "json" : "text", (int)buf_len(&text),
+		   buf_span(&text).p);
 	int rc = tool_ask(&t, request.p, true);
 	if (rc != TOOL_NOT_RUNNING)
 		return rc;

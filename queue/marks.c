@@ -15,10 +15,10 @@ enum { READ_MAX = 64 << 20 };
 
 struct marks {
 	uint64_t seg, gen;
-	usec_t since;                   /* the oldest that waits */
-	bool begun;                     /* the file is of this generation */
+	usec_t since; /* the oldest that waits */
+	bool begun;   /* the file is of this generation */
 	unsigned count;
-	uint32_t step[MARKS_WRITE_AT];  /* offsets in CDB_STEPs */
+	uint32_t step[MARKS_WRITE_AT]; /* offsets in CDB_STEPs */
 };
 
 static uint32_t check_of(uint64_t seg, uint64_t gen, uint32_t step)
@@ -99,13 +99,16 @@ void marks_write(struct marks *m, const char *base)
 	size_t n = encode(m, entries, sizeof entries);
 	m->count = 0;
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	bool good = fd >= 0 && (m->begun || is_of_this(m, fd) || !ftruncate(fd, 0)) && !fstat(fd, &st);
+	bool good =
+		fd >= 0 && (m->begun || is_of_this(m, fd) || !ftruncate(fd, 0)) && !fstat(fd, &st);
 	m->begun = good;
-	/* Behind the last whole entry: what a crash or a full disk tore must not shift the others. */
+	/* Behind the last whole entry: what a crash or a full disk tore must not shift the others.
+	 */
 	if (good)
 		good = pwrite(fd, entries, n, st.st_size - st.st_size % MARKS_ENTRY) == (ssize_t)n;
 	if (!good)
-		log_event(LOG_LV_INFO, LOG_SEV_INFO, "marks", "file=%s, error=%s", path, strerror(errno));
+		log_event(LOG_LV_INFO, LOG_SEV_INFO, "marks", "file=%s, error=%s", path,
+			  strerror(errno));
 	if (fd >= 0)
 		close(fd);
 }

@@ -1,11 +1,13 @@
 /*
- * queue/marks.h - a file beside each segment that says which of its records are finished, for `cdbctl rebuild`.
+ * queue/marks.h - a file beside each segment that says which of its records are finished, for
+ * `cdbctl rebuild`.
  *
- * The database says the same, and sooner; this is for the day on which it is lost: then only what was finished in the
- * last seconds is delivered again. So the file is written lazily and never synced, and nobody waits for it.
- * Form:   "M" + the number of the segment, in its folder. Each entry has a CRC over segment, generation and offset, so
- *         that a torn one, or one of a former use of the segment, says nothing.
- * Owner:  the committer. Memory: entries that are not written yet, MARKS_WRITE_AT at most.
+ * The database says the same, and sooner; this is for the day on which it is lost: then only what
+ * was finished in the last seconds is delivered again. So the file is written lazily and never
+ * synced, and nobody waits for it. Form:   "M" + the number of the segment, in its folder. Each
+ * entry has a CRC over segment, generation and offset, so that a torn one, or one of a former use
+ * of the segment, says nothing. Owner:  the committer. Memory: entries that are not written yet,
+ * MARKS_WRITE_AT at most.
  */
 #ifndef QUEUE_MARKS_H
 #define QUEUE_MARKS_H
@@ -16,7 +18,8 @@ enum { MARKS_WRITE_AT = 1024, MARKS_WAIT_USEC = 5 * USEC_PER_SEC, MARKS_ENTRY = 
 
 struct marks;
 
-/* A record is finished, and the batch that says so is on disk. *m is made when it is NULL. True: marks_write() now. */
+/* A record is finished, and the batch that says so is on disk. *m is made when it is NULL. True:
+ * marks_write() now. */
 bool marks_add(struct marks **m, uint64_t seg, uint64_t gen, uint64_t off, usec_t now);
 /* Has it waited for long enough? */
 bool marks_due(const struct marks *m, usec_t now);
@@ -28,7 +31,8 @@ void marks_free(struct marks *own);
 /* The segment is removed. */
 void marks_remove(const char *base, uint64_t seg);
 
-/* For reading: the offsets of finished records of that generation, sorted. 0 or -errno (-ENOENT: no file). */
+/* For reading: the offsets of finished records of that generation, sorted. 0 or -errno (-ENOENT: no
+ * file). */
 struct marks_list {
 	uint64_t *off;
 	size_t count;

@@ -89,7 +89,8 @@ struct occ_host *occ_get(uint8_t mailer, const struct addr *a)
 	fresh->mailer = mailer;
 	atomic_store(&fresh->refs, 1);
 	atomic_store(&fresh->limit, initial_of(fresh));
-	struct cds_lfht_node *in = lfht_add_unique(table, hash_of(mailer, a), match, &k, &fresh->node);
+	struct cds_lfht_node *in =
+		lfht_add_unique(table, hash_of(mailer, a), match, &k, &fresh->node);
 	if (in == &fresh->node) {
 		atomic_fetch_add(&count, 1);
 		return fresh;
@@ -163,7 +164,9 @@ void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t now)
 
 uint64_t occ_waiters(struct occ_host *h)
 {
-	return atomic_load_explicit(&h->waiting, memory_order_relaxed) ? atomic_exchange(&h->waiting, 0) : 0;
+	return atomic_load_explicit(&h->waiting, memory_order_relaxed)
+		       ? atomic_exchange(&h->waiting, 0)
+		       : 0;
 }
 
 static void free_later(struct rcu_head *head)
@@ -179,13 +182,16 @@ void occ_expire(usec_t now)
 	struct cds_lfht_node *node;
 	bool full = atomic_load(&count) > set.max_entries;
 
-	LFHT_FOREACH(table, &it, node) {
+	LFHT_FOREACH(table, &it, node)
+	{
 		struct occ_host *h = caa_container_of(node, struct occ_host, node);
 		int none = 0;
 
-		if (atomic_load(&h->busy) || (!full && now - atomic_load(&h->used) < limits_octo(set.keep_usec)))
+		if (atomic_load(&h->busy) ||
+		    (!full && now - atomic_load(&h->used) < limits_octo(set.keep_usec)))
 			continue;
-		if (atomic_compare_exchange_strong(&h->refs, &none, -1) && lfht_remove(table, node)) {
+		if (atomic_compare_exchange_strong(&h->refs, &none, -1) &&
+		    lfht_remove(table, node)) {
 			atomic_fetch_sub(&count, 1);
 			rcu_later(&h->rcu, free_later);
 		}
@@ -197,7 +203,8 @@ void occ_probe(usec_t now)
 	struct cds_lfht_iter it;
 	struct cds_lfht_node *node;
 
-	LFHT_FOREACH(table, &it, node) {
+	LFHT_FOREACH(table, &it, node)
+	{
 		_Atomic usec_t *down = &caa_container_of(node, struct occ_host, node)->down_until;
 		usec_t until = atomic_load(down);
 

@@ -1,10 +1,10 @@
 /*
- * queue/occ.h - the outgoing connection cache: per address how many attempts go on, how many may (slow
- * start, R 3.8.1), which smtpc workers hold an idle session, and whether the address is down.
+ * queue/occ.h - the outgoing connection cache: per address how many attempts go on, how many may
+ * (slow start, R 3.8.1), which smtpc workers hold an idle session, and whether the address is down.
  *
- * Tables:  by mailer and address, in RCU; entries stay as long as somebody holds them or octo has not passed.
- * Threads: any loop; counts are atomic.
- * Limits:  OCC_max_entries; beyond that idle entries are dropped, else occ_get() still makes one: mail goes on.
+ * Tables:  by mailer and address, in RCU; entries stay as long as somebody holds them or octo has
+ * not passed. Threads: any loop; counts are atomic. Limits:  OCC_max_entries; beyond that idle
+ * entries are dropped, else occ_get() still makes one: mail goes on.
  */
 #ifndef QUEUE_OCC_H
 #define QUEUE_OCC_H
@@ -19,15 +19,15 @@ enum { OCC_AGENTS_MAX = 64 };
 struct occ_host {
 	struct cds_lfht_node node;
 	struct rcu_head rcu;
-	struct addr addr;               /* family ADDR_NONE: the local LMTP socket */
-	uint8_t mailer;                 /* enum route_mailer */
-	atomic_int refs;                /* destinations that point here */
-	atomic_uint busy;               /* attempts going on */
-	atomic_uint limit;              /* window of slow start */
-	atomic_uint failures;           /* connections that failed in a row */
-	_Atomic usec_t down_until;      /* monotonic; 0: not down */
-	_Atomic usec_t used;            /* monotonic, last use */
-	_Atomic uint64_t waiting;       /* bit per loop that wants a slot */
+	struct addr addr;          /* family ADDR_NONE: the local LMTP socket */
+	uint8_t mailer;            /* enum route_mailer */
+	atomic_int refs;           /* destinations that point here */
+	atomic_uint busy;          /* attempts going on */
+	atomic_uint limit;         /* window of slow start */
+	atomic_uint failures;      /* connections that failed in a row */
+	_Atomic usec_t down_until; /* monotonic; 0: not down */
+	_Atomic usec_t used;       /* monotonic, last use */
+	_Atomic uint64_t waiting;  /* bit per loop that wants a slot */
 	atomic_int idle[OCC_AGENTS_MAX];
 };
 
@@ -35,8 +35,9 @@ struct occ_setup {
 	unsigned max_entries;
 	unsigned initial;
 	unsigned max;
-	usec_t keep_usec;               /* octo */
-	usec_t retry_min_usec;          /* an address that failed is left alone for half of it, at most OCC_DOWN_USEC */
+	usec_t keep_usec;      /* octo */
+	usec_t retry_min_usec; /* an address that failed is left alone for half of it, at most
+				  OCC_DOWN_USEC */
 };
 enum { OCC_DOWN_USEC = 60 * USEC_PER_SEC };
 
@@ -52,10 +53,11 @@ struct occ_host *occ_find(uint8_t mailer, const struct addr *a);
 struct cds_lfht *occ_table(void);
 
 enum occ_state { OCC_FREE = 0, OCC_FULL, OCC_DOWN };
-/* May an attempt start? Takes a slot when OCC_FREE. A host that was down is probed by one attempt at a time.
- * OCC_FULL: loop `n` is woken (occ_waiters) when a slot is free. */
+/* May an attempt start? Takes a slot when OCC_FREE. A host that was down is probed by one attempt
+ * at a time. OCC_FULL: loop `n` is woken (occ_waiters) when a slot is free. */
 enum occ_state occ_take(struct occ_host *h, unsigned loop, usec_t now);
-/* The attempt is over. connected: a session came up; delivered: at least one recipient was accepted. */
+/* The attempt is over. connected: a session came up; delivered: at least one recipient was
+ * accepted. */
 void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t now);
 /* Loops to wake after occ_give(): bits, cleared by the call. */
 uint64_t occ_waiters(struct occ_host *h);

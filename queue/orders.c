@@ -112,7 +112,8 @@ bool orders_set(struct ta *ta, uint32_t idx, struct order *o)
 
 static void say(struct ta *ta, const struct order *o, unsigned count)
 {
-	static const char *const what[] = { "retry", "hold", "release", "reroute", "delete", "delete with DSN" };
+	static const char *const what[] = { "retry",   "hold",   "release",
+					    "reroute", "delete", "delete with DSN" };
 	struct log_line line;
 	char id[ID_TEXT_MAX];
 
@@ -131,7 +132,8 @@ static void say(struct ta *ta, const struct order *o, unsigned count)
 static void bounce(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned n, struct order *o)
 {
 	for (unsigned i = 0; i < n; i++) {
-		aq_rcpt_reply(&ta->rcpt[idx[i]], SPAN("554 5.7.0 returned by the administrator"), MSG_AT_RCPT);
+		aq_rcpt_reply(&ta->rcpt[idx[i]], SPAN("554 5.7.0 returned by the administrator"),
+			      MSG_AT_RCPT);
 		atomic_store(&ta->rcpt[idx[i]].state, RCPT_FAILED);
 		orders_put(ta, idx[i], o);
 	}
@@ -140,7 +142,8 @@ static void bounce(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned
 	dsn_settle(l, ta);
 }
 
-static void reroute(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned n, const struct order *o)
+static void reroute(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned n,
+		    const struct order *o)
 {
 	uint32_t *held = xmalloc(2 * (size_t)n * sizeof *held), *now = held + n;
 	unsigned h = 0, k = 0;
@@ -157,7 +160,8 @@ static void reroute(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigne
 		else
 			now[k++] = idx[i];
 	}
-	/* Through the database, so that the route is there after a crash; the keeper brings them back. */
+	/* Through the database, so that the route is there after a crash; the keeper brings them
+	 * back. */
 	if (h)
 		outcome_hold(l, ta, held, h);
 	if (k)
@@ -166,7 +170,8 @@ static void reroute(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigne
 }
 
 /* ta may be gone after this. */
-static void execute(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned n, struct order *o)
+static void execute(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned n,
+		    struct order *o)
 {
 	say(ta, o, n);
 	switch (o->kind) {
@@ -205,9 +210,10 @@ struct taken {
 	uint32_t idx;
 };
 
-/* Takes what is ordered, up to cap; those without an order, and retries for which there is room, go to `rest`. */
-static unsigned collect(struct ta *ta, const uint32_t *idx, unsigned count, struct taken *out, uint32_t *rest,
-			unsigned *rest_count)
+/* Takes what is ordered, up to cap; those without an order, and retries for which there is room, go
+ * to `rest`. */
+static unsigned collect(struct ta *ta, const uint32_t *idx, unsigned count, struct taken *out,
+			uint32_t *rest, unsigned *rest_count)
 {
 	unsigned n = 0;
 

@@ -15,11 +15,11 @@ struct outcome {
 	struct qloop *l;
 	struct ta *ta;
 	unsigned count, cap;
-	int notify;                     /* enum dsn_kind for those that are done, or -1 */
+	int notify; /* enum dsn_kind for those that are done, or -1 */
 	struct {
 		uint32_t idx;
 		uint8_t outcome;
-	} *r, few[4];
+	} * r, few[4];
 };
 
 struct outcome *outcome_begin(struct qloop *l, struct ta *ta)
@@ -51,7 +51,8 @@ bool outcome_has(const struct outcome *o, uint32_t idx)
 
 static void log_rcpt(struct ta *ta, const struct msg_rcpt_result *r)
 {
-	static const char *const func[] = { "q_upd_rcpt_ok", "q_upd_rcpt_later", "q_upd_rcpt_fail" };
+	static const char *const func[] = { "q_upd_rcpt_ok", "q_upd_rcpt_later",
+					    "q_upd_rcpt_fail" };
 	struct log_line line;
 	char id[ID_TEXT_MAX], rcpt_id[ID_TEXT_MAX + 12];
 
@@ -96,7 +97,9 @@ void outcome_add(struct outcome *o, const struct msg_rcpt_result *r)
 		aq_rcpt_reply(rc, r->reply, r->stage);
 	qmgr_stats_reply(r->outcome, r->stage, r->reply);
 	if (r->outcome == MSG_DONE && clock_steady() > o->ta->env.wall_arrival)
-		stats_observe(QMGR_STAT_QUEUE_SEC, (uint64_t)((clock_steady() - o->ta->env.wall_arrival) / USEC_PER_SEC));
+		stats_observe(
+			QMGR_STAT_QUEUE_SEC,
+			(uint64_t)((clock_steady() - o->ta->env.wall_arrival) / USEC_PER_SEC));
 	log_rcpt(o->ta, r);
 }
 
@@ -158,23 +161,26 @@ static struct commit_rcpts *deferral(struct ta *ta, const uint32_t *idx, unsigne
 		if (route.n)
 			memcpy(p + reply.n, route.p, route.n);
 		op->rcpt[i].idx = idx[i];
-		op->rcpt[i].deferred = (struct store_deferred){ .wall_last = r->wall_last,
-								.attempts = r->attempts,
-								.warned = r->warned,
-								.stage = r->stage,
-								.forced = r->route && r->route->forced,
-								.reply = span_of(p, reply.n),
-								.route = span_of(p + reply.n, route.n) };
+		op->rcpt[i].deferred =
+			(struct store_deferred){ .wall_last = r->wall_last,
+						 .attempts = r->attempts,
+						 .warned = r->warned,
+						 .stage = r->stage,
+						 .forced = r->route && r->route->forced,
+						 .reply = span_of(p, reply.n),
+						 .route = span_of(p + reply.n, route.n) };
 		p += reply.n + route.n;
 	}
 	return op;
 }
 
 /* The state changes before anybody looks for an order that came meanwhile. */
-static void make(struct ta *ta, const uint32_t *idx, unsigned count, enum rcpt_state state, struct commit_rcpts *op)
+static void make(struct ta *ta, const uint32_t *idx, unsigned count, enum rcpt_state state,
+		 struct commit_rcpts *op)
 {
 	for (unsigned i = 0; i < count; i++) {
-		atomic_store_explicit(&ta->rcpt[idx[i]].wall_next, op->rcpt[i].deferred.wall_next, memory_order_relaxed);
+		atomic_store_explicit(&ta->rcpt[idx[i]].wall_next, op->rcpt[i].deferred.wall_next,
+				      memory_order_relaxed);
 		atomic_store(&ta->rcpt[idx[i]].state, state);
 	}
 	orders_missed(ta, idx, count);
@@ -188,10 +194,12 @@ static void defer(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned 
 
 	for (unsigned i = 0; i < count; i++) {
 		struct rcpt *r = &ta->rcpt[idx[i]];
-		uint32_t spread = (uint32_t)hash_mix(ta->id, idx[i] + ((uint64_t)r->attempts << 32));
+		uint32_t spread =
+			(uint32_t)hash_mix(ta->id, idx[i] + ((uint64_t)r->attempts << 32));
 
 		op->rcpt[i].deferred.wall_next =
-			now + retry_delay(o->retry_min_delay, o->retry_max_delay, r->attempts, spread);
+			now +
+			retry_delay(o->retry_min_delay, o->retry_max_delay, r->attempts, spread);
 	}
 	make(ta, idx, count, RCPT_DEFERRED, op);
 	stats_add(QMGR_STAT_DEFERRED, count);
@@ -199,7 +207,8 @@ static void defer(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned 
 	leave(l, ta, count);
 }
 
-void outcome_spill(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, usec_t wall_next)
+void outcome_spill(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		   usec_t wall_next)
 {
 	uint32_t *left = orders_take(l, ta, idx, &count);
 
@@ -289,8 +298,8 @@ static uint8_t outcome_of(const struct outcome *o, uint32_t idx)
 	return o->r[i].outcome;
 }
 
-/* What the operator ordered for recipients that are not done comes before what the attempt said. ta may be gone when
- * nothing is left. */
+/* What the operator ordered for recipients that are not done comes before what the attempt said. ta
+ * may be gone when nothing is left. */
 static void obey(struct outcome *o)
 {
 	if (!orders_any())
@@ -368,7 +377,8 @@ void outcome_end(struct outcome *o)
 	free(o);
 }
 
-void outcome_same(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, const struct msg_rcpt_result *r)
+void outcome_same(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		  const struct msg_rcpt_result *r)
 {
 	struct outcome *o = outcome_begin(l, ta);
 	struct msg_rcpt_result one = *r;

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 struct asked {
-	struct ctl_request *rq;         /* NULL: the peer is gone */
-	const char *verb, *done;        /* "hold", "held" */
+	struct ctl_request *rq;  /* NULL: the peer is gone */
+	const char *verb, *done; /* "hold", "held" */
 	bool json, over;
 	struct change_result r;
 };
@@ -35,10 +35,12 @@ static void say_json(const struct asked *a, struct buf *out)
 {
 	const struct change_result *r = &a->r;
 
-	buf_printf(out,
-		   "{\"command\":\"%s\",\"messages\":%u,\"recipients\":%u,\"done\":%u,\"in_progress\":%u,\"gone\":%u,"
-		   "\"skipped\":%u,\"failed\":%u}\n",
-		   a->verb, r->messages, r->matched, r->done, r->open, r->gone, r->not_wanted, r->failed);
+	buf_printf(
+		out,
+		"{\"command\":\"%s\",\"messages\":%u,\"recipients\":%u,\"done\":%u,\"in_progress\":%u,\"gone\":%u,"
+		"\"skipped\":%u,\"failed\":%u}\n",
+		a->verb, r->messages, r->matched, r->done, r->open, r->gone, r->not_wanted,
+		r->failed);
 }
 
 static void say(const struct asked *a, struct buf *out)
@@ -55,12 +57,15 @@ static void say(const struct asked *a, struct buf *out)
 		buf_add_span(out, SPAN("No message matches\n"));
 		return;
 	}
-	buf_printf(out, "%u recipient%s %s (%u matched, in %u message%s)\n", r->done, plural(r->done), a->done, r->matched,
-		   r->messages, plural(r->messages));
+	buf_printf(out, "%u recipient%s %s (%u matched, in %u message%s)\n", r->done,
+		   plural(r->done), a->done, r->matched, r->messages, plural(r->messages));
 	if (r->open)
-		buf_printf(out, "%u being tried right now: %s when the attempt ends without success\n", r->open, a->done);
+		buf_printf(out,
+			   "%u being tried right now: %s when the attempt ends without success\n",
+			   r->open, a->done);
 	if (r->not_wanted)
-		buf_printf(out, "%u left as they are: not in a state for %s\n", r->not_wanted, a->verb);
+		buf_printf(out, "%u left as they are: not in a state for %s\n", r->not_wanted,
+			   a->verb);
 	if (r->gone)
 		buf_printf(out, "%u ended meanwhile\n", r->gone);
 	if (r->failed)
@@ -78,8 +83,8 @@ static enum ctl_step answer(struct ctl_request *rq)
 	return CTL_DONE;
 }
 
-static enum ctl_step begin(struct ctl_request *rq, struct span args, enum order_kind kind, struct span route,
-			   struct asked words)
+static enum ctl_step begin(struct ctl_request *rq, struct span args, enum order_kind kind,
+			   struct span route, struct asked words)
 {
 	struct select *s;
 
@@ -97,20 +102,22 @@ static enum ctl_step begin(struct ctl_request *rq, struct span args, enum order_
 
 enum ctl_step qadmin_change_retry(struct ctl_request *rq)
 {
-	return rq->state ? answer(rq) :
-			   begin(rq, rq->args, ORDER_RETRY, SPAN(""), (struct asked){ .verb = "retry", .done = "tried now" });
+	return rq->state ? answer(rq)
+			 : begin(rq, rq->args, ORDER_RETRY, SPAN(""),
+				 (struct asked){ .verb = "retry", .done = "tried now" });
 }
 
 enum ctl_step qadmin_change_hold(struct ctl_request *rq)
 {
-	return rq->state ? answer(rq) :
-			   begin(rq, rq->args, ORDER_HOLD, SPAN(""), (struct asked){ .verb = "hold", .done = "held" });
+	return rq->state ? answer(rq)
+			 : begin(rq, rq->args, ORDER_HOLD, SPAN(""),
+				 (struct asked){ .verb = "hold", .done = "held" });
 }
 
 enum ctl_step qadmin_change_release(struct ctl_request *rq)
 {
-	return rq->state ? answer(rq) :
-			   begin(rq, rq->args, ORDER_RELEASE, SPAN(""),
+	return rq->state ? answer(rq)
+			 : begin(rq, rq->args, ORDER_RELEASE, SPAN(""),
 				 (struct asked){ .verb = "release", .done = "released" });
 }
 
@@ -122,7 +129,8 @@ enum ctl_step qadmin_change_delete(struct ctl_request *rq)
 	if (rq->state)
 		return answer(rq);
 	return begin(rq, args, dsn ? ORDER_BOUNCE : ORDER_DELETE, SPAN(""),
-		     (struct asked){ .verb = "delete", .done = dsn ? "deleted, their senders told" : "deleted" });
+		     (struct asked){ .verb = "delete",
+				     .done = dsn ? "deleted, their senders told" : "deleted" });
 }
 
 enum ctl_step qadmin_change_reroute(struct ctl_request *rq)
@@ -141,7 +149,8 @@ enum ctl_step qadmin_change_reroute(struct ctl_request *rq)
 		}
 		n = route_encode(&route, bytes);
 	}
-	return begin(rq, args, ORDER_REROUTE, span_of(bytes, n), (struct asked){ .verb = "reroute", .done = "rerouted" });
+	return begin(rq, args, ORDER_REROUTE, span_of(bytes, n),
+		     (struct asked){ .verb = "reroute", .done = "rerouted" });
 }
 
 void qadmin_change_end(struct ctl_request *rq)

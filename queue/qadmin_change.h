@@ -1,5 +1,6 @@
 /*
- * queue/qadmin_change.h - the verbs retry, hold, release, delete and reroute of qmgr's control socket.
+ * queue/qadmin_change.h - the verbs retry, hold, release, delete and reroute of qmgr's control
+ * socket.
  *
  * Thread: loop 0. The answer comes when what was changed is durable.
  */

@@ -10,7 +10,12 @@
 
 #include <stdlib.h>
 
-enum { PAGE_BYTES = 64 << 10, PAGE_MESSAGES = 5000, PAGE_USEC = 20 * USEC_PER_MSEC, CONTENT_BYTES = 64 << 10 };
+enum {
+	PAGE_BYTES = 64 << 10,
+	PAGE_MESSAGES = 5000,
+	PAGE_USEC = 20 * USEC_PER_MSEC,
+	CONTENT_BYTES = 64 << 10
+};
 
 /* The content that is being shown. */
 struct content {
@@ -22,17 +27,17 @@ struct content {
 
 struct list {
 	struct clerk_job job;
-	struct ctl_request *rq;         /* NULL: the peer is gone */
+	struct ctl_request *rq; /* NULL: the peer is gone */
 	struct qmgr *q;
 	struct select *select;
 	struct qwalk *walk;
-	struct cdb_reader *reader;      /* of the clerk */
+	struct cdb_reader *reader; /* of the clerk */
 	struct content content;
 	bool json, show, with_content, mark;
 	bool with_clerk, more;
 	int error;
 	unsigned messages;
-	struct buf out;                 /* a page */
+	struct buf out; /* a page */
 };
 
 static void list_free(struct list *s)
@@ -62,7 +67,9 @@ static bool each(void *ctx, struct ta *ta, const uint32_t *idx, unsigned count, 
 	else
 		listing_text(ta, idx, count, &s->out);
 	if (s->with_content) {
-		s->content = (struct content){ .open = true, .ref = ta->ref, .id = ta->id, .unstuff.lf = true };
+		s->content = (struct content){
+			.open = true, .ref = ta->ref, .id = ta->id, .unstuff.lf = true
+		};
 		buf_add(&s->out, "\n", 1);
 		return false;
 	}
@@ -90,7 +97,8 @@ static int read_content(struct list *s)
 	cdb_close_record(s->reader, &rec);
 	c->at += (uint64_t)n;
 	c->open = n > 0;
-	return n > 0 ? unstuff_add(&c->unstuff, span_of(part, (size_t)n), &s->out) : unstuff_end(&c->unstuff, &s->out);
+	return n > 0 ? unstuff_add(&c->unstuff, span_of(part, (size_t)n), &s->out)
+		     : unstuff_end(&c->unstuff, &s->out);
 }
 
 static void content_page(struct list *s)

@@ -1,5 +1,6 @@
 /*
- * queue/qadmin_list.h - the verbs list, show and top of qmgr's control socket: made by the clerk, page by page.
+ * queue/qadmin_list.h - the verbs list, show and top of qmgr's control socket: made by the clerk,
+ * page by page.
  *
  * Thread: loop 0.
  */

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 
 struct asked {
-	struct ctl_request *rq;         /* NULL: the peer is gone */
+	struct ctl_request *rq; /* NULL: the peer is gone */
 	struct qmgr *q;
 	uint64_t number;
 	atomic_uint loops;
-	unsigned ending;                /* suspensions that are not ended yet */
+	unsigned ending; /* suspensions that are not ended yet */
 	unsigned ended;
 	bool over;
 };
@@ -110,7 +110,8 @@ enum ctl_step qadmin_suspend_run(struct ctl_request *rq)
 		return CTL_DONE;
 	}
 	if (!take_until(&args, &until)) {
-		buf_add_span(rq->out, SPAN("error: until= wants seconds since 1970, in the future\n"));
+		buf_add_span(rq->out,
+			     SPAN("error: until= wants seconds since 1970, in the future\n"));
 		return CTL_DONE;
 	}
 	struct select *s = qadmin_words_select(rq, args, true);
@@ -164,9 +165,10 @@ enum ctl_step qadmin_suspend_resume(struct ctl_request *rq)
 		if (is_meant(all[i], arg))
 			numbers[n++] = all[i]->number;
 	if (!n) {
-		buf_add_span(rq->out,
-			     arg.n ? SPAN("error: there is no such suspension; suspensions lists them\n") :
-				     SPAN("error: which one? Its number, its selector, or all\n"));
+		buf_add_span(
+			rq->out,
+			arg.n ? SPAN("error: there is no such suspension; suspensions lists them\n")
+			      : SPAN("error: which one? Its number, its selector, or all\n"));
 		return CTL_DONE;
 	}
 	a = asked_new(rq);

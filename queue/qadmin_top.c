@@ -16,7 +16,7 @@ enum { PAGE_MESSAGES = 5000, PAGE_USEC = 20 * USEC_PER_MSEC, ROWS = 20, ROWS_MAX
 
 struct top {
 	struct clerk_job job;
-	struct ctl_request *rq;         /* NULL: the peer is gone */
+	struct ctl_request *rq; /* NULL: the peer is gone */
 	struct select *select;
 	struct qwalk *walk;
 	struct groups *groups;
@@ -105,7 +105,8 @@ enum ctl_step qadmin_top_run(struct ctl_request *rq)
 		return CTL_WAIT;
 	if (t) {
 		if (t->error)
-			buf_printf(rq->out, "error: the database cannot be read: %s\n", strerror(-t->error));
+			buf_printf(rq->out, "error: the database cannot be read: %s\n",
+				   strerror(-t->error));
 		groups_print(t->groups, t->by, t->order, t->rows, t->json, rq->out);
 		return CTL_DONE;
 	}
@@ -141,7 +142,7 @@ void qadmin_top_end(struct ctl_request *rq)
 /* ---- destinations: what the loops have */
 
 struct dests_asked {
-	struct ctl_request *rq;         /* NULL: the peer is gone */
+	struct ctl_request *rq; /* NULL: the peer is gone */
 	struct qmgr *q;
 	struct groups *groups;
 	enum groups_order order;

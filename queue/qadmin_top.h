@@ -1,5 +1,6 @@
 /*
- * queue/qadmin_top.h - the verbs top (the whole queue, grouped) and destinations (what the loops are trying).
+ * queue/qadmin_top.h - the verbs top (the whole queue, grouped) and destinations (what the loops
+ * are trying).
  *
  * Thread: loop 0; top is made by the clerk, destinations by each loop in pieces.
  */

@@ -26,7 +26,8 @@ struct select *qadmin_words_select(struct ctl_request *rq, struct span args, boo
 	}
 	if (needed && select_is_empty(s)) {
 		select_free(s);
-		buf_add_span(rq->out, SPAN("error: which recipients? Give a selector; all means all\n"));
+		buf_add_span(rq->out,
+			     SPAN("error: which recipients? Give a selector; all means all\n"));
 		return NULL;
 	}
 	return s;

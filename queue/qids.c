@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 static const uint64_t RANGE = (uint64_t)1 << 24;
-static const uint64_t OWN = 1 << 20;     /* kept back for our own ids */
+static const uint64_t OWN = 1 << 20; /* kept back for our own ids */
 
 static void put(struct store *s, struct store_batch *b, uint64_t reserved)
 {
@@ -88,7 +88,8 @@ static void reserve_more(struct qloop *l, struct lease *z, uint64_t upto)
 	commit_call(l->q->committer, &z->call, true);
 }
 
-void qids_lease(struct qloop *l, uint32_t count, void (*fn)(struct qloop *l, void *arg, uint64_t first), void *arg)
+void qids_lease(struct qloop *l, uint32_t count,
+		void (*fn)(struct qloop *l, void *arg, uint64_t first), void *arg)
 {
 	struct lease *z = xcalloc(1, sizeof *z);
 	uint64_t have = atomic_load(&l->q->reserved_id);

@@ -27,7 +27,8 @@ void qloop_post(struct qloop *to, void (*fn)(struct qloop *l, void *arg), void *
 	loop_post(to->loop, &c->mail);
 }
 
-void qloop_call(struct qloop *from, struct qloop *to, void (*fn)(struct qloop *l, void *arg), void *arg)
+void qloop_call(struct qloop *from, struct qloop *to, void (*fn)(struct qloop *l, void *arg),
+		void *arg)
 {
 	if (from == to)
 		fn(to, arg);

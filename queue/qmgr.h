@@ -1,8 +1,8 @@
 /*
  * queue/qmgr.h - the process: its options, its loops, what they share.
  *
- * Owner:  filled by the main thread before the loops start; constant after that, but for the atomics.
- *         A qloop belongs to its thread.
+ * Owner:  filled by the main thread before the loops start; constant after that, but for the
+ * atomics. A qloop belongs to its thread.
  */
 #ifndef QUEUE_QMGR_H
 #define QUEUE_QMGR_H
@@ -27,15 +27,15 @@ struct qloop {
 	pthread_t thread;
 	struct sched *sched;
 	struct link *smar;
-	struct link_requests *asks;     /* routes asked of smar */
-	struct smtps_link *intakes;     /* links of smtps workers in this loop */
-	struct bounce *bounces;         /* failed recipients that wait for their DSN */
+	struct link_requests *asks; /* routes asked of smar */
+	struct smtps_link *intakes; /* links of smtps workers in this loop */
+	struct bounce *bounces;     /* failed recipients that wait for their DSN */
 	struct pool jobs, attempts;
 };
 
 struct qmgr {
-	struct qmgr_options opt;        /* as read at the start */
-	struct qmgr_options *live;      /* by RCU: what a reload may have changed; see queue/live.h */
+	struct qmgr_options opt;   /* as read at the start */
+	struct qmgr_options *live; /* by RCU: what a reload may have changed; see queue/live.h */
 	struct conf_global global;
 	struct conf_run run;
 	struct link_hello hello;
@@ -43,11 +43,11 @@ struct qmgr {
 	struct store_setup store_setup;
 	struct segments *segments;
 	struct committer *committer;
-	struct cdb_writer *writer;      /* for DSNs */
+	struct cdb_writer *writer; /* for DSNs */
 	unsigned loop_count;
 	struct qloop loop[QMGR_LOOPS_MAX];
-	_Atomic uint64_t next_id;       /* counter of S ids */
-	_Atomic uint64_t reserved_id;   /* below this: reserved on disk */
+	_Atomic uint64_t next_id;     /* counter of S ids */
+	_Atomic uint64_t reserved_id; /* below this: reserved on disk */
 	atomic_bool stopping;
 };
 
@@ -58,7 +58,8 @@ static inline const struct qmgr_options *qmgr_live(const struct qmgr *q)
 }
 
 /* Runs fn(arg) in that loop: now when it is the caller's, else by mail. */
-void qloop_call(struct qloop *from, struct qloop *to, void (*fn)(struct qloop *l, void *arg), void *arg);
+void qloop_call(struct qloop *from, struct qloop *to, void (*fn)(struct qloop *l, void *arg),
+		void *arg);
 /* The same from a thread that is no loop. */
 void qloop_post(struct qloop *to, void (*fn)(struct qloop *l, void *arg), void *arg);
 

@@ -1,8 +1,8 @@
 /*
  * queue/qmgr_main.c - qmgr, the queue manager: start, signals, end. See qmgr(8).
  *
- * Threads: loop 0 in the main thread (also listeners, control socket, signals), loops 1 to N - 1, the
- *          committer, the keeper, the clerk, and what RocksDB, liburcu and the log start for themselves.
+ * Threads: loop 0 in the main thread (also listeners, control socket, signals), loops 1 to N - 1,
+ * the committer, the keeper, the clerk, and what RocksDB, liburcu and the log start for themselves.
  */
 #include "core/cdb_write.h"
 #include "core/err.h"
@@ -44,22 +44,27 @@ static void open_store(void)
 	bool created;
 	int error;
 
-	qm.store_setup = (struct store_setup){ .dir = o->defedb_base_directory,
-					       .log_dir = o->defedb_log_directory,
-					       .cache_bytes = o->defedb_cache_size,
-					       .page_bytes = o->defedb_page_size,
-					       .log_bytes = o->ibdb_size,
-					       .keep_logs = !(o->defedb_flags & QMGR_DEFEDB_F_REMOVE_UNUSED_LOGFILES) };
+	qm.store_setup = (struct store_setup){
+		.dir = o->defedb_base_directory,
+		.log_dir = o->defedb_log_directory,
+		.cache_bytes = o->defedb_cache_size,
+		.page_bytes = o->defedb_page_size,
+		.log_bytes = o->ibdb_size,
+		.keep_logs = !(o->defedb_flags & QMGR_DEFEDB_F_REMOVE_UNUSED_LOGFILES)
+	};
 	qm.store = store_open(&qm.store_setup, &error, why, sizeof why, &created);
 	if (!qm.store)
-		fatal(error == -EBUSY ? EX_TEMPFAIL : EX_CONFIG, "database in %s: %s", o->defedb_base_directory, why);
+		fatal(error == -EBUSY ? EX_TEMPFAIL : EX_CONFIG, "database in %s: %s",
+		      o->defedb_base_directory, why);
 	error = recover(&qm, &found, why, sizeof why);
 	if (error)
-		fatal(EX_CONFIG, "database in %s: %s (%s)", o->defedb_base_directory, why, strerror(-error));
+		fatal(EX_CONFIG, "database in %s: %s (%s)", o->defedb_base_directory, why,
+		      strerror(-error));
 	if (created && found.replayed)
-		log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "qmgr",
-			  "stat=database in %s was missing; the queue was made again from the content database",
-			  o->defedb_base_directory);
+		log_event(
+			LOG_LV_ERROR, LOG_SEV_CRIT, "qmgr",
+			"stat=database in %s was missing; the queue was made again from the content database",
+			o->defedb_base_directory);
 	if (qids_start(&qm, found.largest_counter))
 		fatal(EX_IOERR, "database in %s: %s", o->defedb_base_directory, store_error());
 	if (suspend_load(&qm))
@@ -92,7 +97,9 @@ static void own_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t end, boo
 	struct own_call *c = xcalloc(1, sizeof *c);
 
 	(void)ctx;
-	*c = (struct own_call){ .call.fn = own_segment_call, .seg = seg, .gen = gen, .end = end, .sealed = sealed };
+	*c = (struct own_call){
+		.call.fn = own_segment_call, .seg = seg, .gen = gen, .end = end, .sealed = sealed
+	};
 	commit_call(qm.committer, &c->call, false);
 }
 
@@ -209,11 +216,14 @@ static void listen_all(void)
 	int rc;
 
 	if ((rc = intake_listen(&qm, qm.global.smtps_socket)))
-		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.global.smtps_socket, strerror(-rc));
+		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.global.smtps_socket,
+		      strerror(-rc));
 	if ((rc = agents_listen(&qm, qm.global.smtpc_socket)))
-		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.global.smtpc_socket, strerror(-rc));
+		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.global.smtpc_socket,
+		      strerror(-rc));
 	if ((rc = qadmin_listen(&qm)))
-		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.opt.control_socket, strerror(-rc));
+		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.opt.control_socket,
+		      strerror(-rc));
 }
 
 static void tables(void)
@@ -267,7 +277,8 @@ int main(int argc, char **argv)
 	make_loops();
 	start_committer();
 	for (unsigned i = 1; i < qm.loop_count; i++)
-		if (thread_start(&qm.loop[i].thread, "qmgr", THREAD_ANY_CPU, loop_main, &qm.loop[i]))
+		if (thread_start(&qm.loop[i].thread, "qmgr", THREAD_ANY_CPU, loop_main,
+				 &qm.loop[i]))
 			fatal(EX_OSERR, "cannot start a thread");
 	queue_found();
 	struct keeper *keeper = keeper_start(&qm);
@@ -278,9 +289,11 @@ int main(int argc, char **argv)
 	feedback_start(&qm);
 	signals = (struct process_signals){ .terminate = terminate, .reload = reload_signal };
 	process_signals(&signals, qm.loop[0].loop);
-	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr",
-		  "stat=started, version=%s, transactions=%u, recipients=%u, deferred=%u, replayed=%u, damaged=%u",
-		  SMX_VERSION, found.transactions, found.recipients, found.deferred, found.replayed, found.damaged);
+	log_event(
+		LOG_LV_INFO, LOG_SEV_INFO, "qmgr",
+		"stat=started, version=%s, transactions=%u, recipients=%u, deferred=%u, replayed=%u, damaged=%u",
+		SMX_VERSION, found.transactions, found.recipients, found.deferred, found.replayed,
+		found.damaged);
 	loop_run(qm.loop[0].loop);
 	stop_all(keeper);
 	return 0;

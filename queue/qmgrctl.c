@@ -1,5 +1,6 @@
 /*
- * queue/qmgrctl.c - asks the running qmgr on its control socket and gives it orders. See qmgrctl(8).
+ * queue/qmgrctl.c - asks the running qmgr on its control socket and gives it orders. See
+ * qmgrctl(8).
  */
 #include "core/err.h"
 #include "queue/route_text.h"
@@ -25,7 +26,7 @@ struct words {
 
 struct command {
 	const char *name;
-	const char *flags;              /* of getopt */
+	const char *flags; /* of getopt */
 	bool needs_selector;
 	void (*build)(const struct command *c, struct words *w);
 	const char *help;
@@ -45,7 +46,8 @@ static void put_selector(const struct command *c, struct words *w)
 	struct buf text = { 0 };
 
 	if (c->needs_selector && w->at == w->count)
-		fatal(EX_USAGE, "%s needs a selector, such as the id of a message; \"all\" means all. See qmgrctl(8)",
+		fatal(EX_USAGE,
+		      "%s needs a selector, such as the id of a message; \"all\" means all. See qmgrctl(8)",
 		      c->name);
 	tool_selector(w->word + w->at, w->count - w->at, &text);
 	if (buf_len(&text) && (buf_add(&text, "", 1) || (put(w, text.p), false)))
@@ -109,8 +111,10 @@ static void build_reroute(const struct command *c, struct words *w)
 	char why[200];
 
 	if (w->at == w->count)
-		fatal(EX_USAGE, "reroute needs a route such as [192.0.2.1]:25, lmtp:, discard: or auto, then a selector");
-	if (strcmp(w->word[w->at], "auto") && route_text_parse(span_str(w->word[w->at]), &r, why, sizeof why))
+		fatal(EX_USAGE,
+		      "reroute needs a route such as [192.0.2.1]:25, lmtp:, discard: or auto, then a selector");
+	if (strcmp(w->word[w->at], "auto") &&
+	    route_text_parse(span_str(w->word[w->at]), &r, why, sizeof why))
 		fatal(EX_USAGE, "reroute: %s", why);
 	put(w, "reroute");
 	put(w, w->word[w->at++]);
@@ -122,8 +126,9 @@ static void build_reroute(const struct command *c, struct words *w)
 /* A time from now, "2h30m", or a date, "2026-11-23 08:00" or "08:00" (today). */
 static time_t end_time(const char *s)
 {
-	static const char *const forms[] = { "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M",
-					     "%Y-%m-%d", "%H:%M" };
+	static const char *const forms[] = { "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M",
+					     "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M",
+					     "%Y-%m-%d",          "%H:%M" };
 	time_t now = time(NULL);
 	usec_t usec;
 
@@ -187,7 +192,8 @@ static void build_top(const struct command *c, struct words *w)
 	while (w->flag_b && i < 5 && strcmp(w->flag_b, by[i]))
 		i++;
 	if (i == 5)
-		fatal(EX_USAGE, "-b wants host, domain, from, client or reply, not '%s'", w->flag_b);
+		fatal(EX_USAGE, "-b wants host, domain, from, client or reply, not '%s'",
+		      w->flag_b);
 	if (w->flag_b)
 		put(w, w->flag_b);
 	if (w->json)
@@ -199,43 +205,58 @@ static void build_top(const struct command *c, struct words *w)
 }
 
 static const struct command commands[] = {
-	{ "status", "j", false, build_plain, "status [-j]                how full the queues are (default)" },
-	{ "stats", "jm", false, build_stats, "stats [-j | -m]            counters as text, JSON or OpenMetrics" },
-	{ "list", "j", false, build_list, "list [-j] [SELECTOR]       queued messages, see mailq(1)" },
-	{ "show", "jc", true, build_show, "show [-j | -c] SELECTOR    all that is known; -c: the content too" },
+	{ "status", "j", false, build_plain,
+	  "status [-j]                how full the queues are (default)" },
+	{ "stats", "jm", false, build_stats,
+	  "stats [-j | -m]            counters as text, JSON or OpenMetrics" },
+	{ "list", "j", false, build_list,
+	  "list [-j] [SELECTOR]       queued messages, see mailq(1)" },
+	{ "show", "jc", true, build_show,
+	  "show [-j | -c] SELECTOR    all that is known; -c: the content too" },
 	{ "top", "jan:b:", false, build_top,
 	  "top [-a] [-n N] [-b WHAT] [SELECTOR]\n"
 	  "                             largest groups; -b: by host (default), domain, from, client, reply;\n"
 	  "                             -a: most attempts first" },
-	{ "destinations", "jan:", false, build_top, "destinations [-a] [-n N]   what is being tried or waits for its turn" },
+	{ "destinations", "jan:", false, build_top,
+	  "destinations [-a] [-n N]   what is being tried or waits for its turn" },
 	{ "retry", "j", true, build_select, "retry SELECTOR             try what is deferred now" },
-	{ "hold", "j", true, build_select, "hold SELECTOR              do not try it until it is released" },
-	{ "release", "j", true, build_select, "release SELECTOR           what is held is tried again" },
-	{ "delete", "jd", true, build_select, "delete [-d] SELECTOR       forget it; -d: and send a notice to the sender" },
-	{ "reroute", "j", true, build_reroute, "reroute ROUTE SELECTOR     send it to another host, such as [192.0.2.1]:25" },
-	{ "suspend", "e:", true, build_suspend, "suspend [-e END] SELECTOR  try nothing that matches; END: 2h, \"2026-11-23 08:00\"" },
+	{ "hold", "j", true, build_select,
+	  "hold SELECTOR              do not try it until it is released" },
+	{ "release", "j", true, build_select,
+	  "release SELECTOR           what is held is tried again" },
+	{ "delete", "jd", true, build_select,
+	  "delete [-d] SELECTOR       forget it; -d: and send a notice to the sender" },
+	{ "reroute", "j", true, build_reroute,
+	  "reroute ROUTE SELECTOR     send it to another host, such as [192.0.2.1]:25" },
+	{ "suspend", "e:", true, build_suspend,
+	  "suspend [-e END] SELECTOR  try nothing that matches; END: 2h, \"2026-11-23 08:00\"" },
 	{ "resume", "", true, build_resume, "resume NUMBER | SELECTOR | all" },
 	{ "suspensions", "j", false, build_plain, "suspensions [-j]           what is suspended" },
-	{ "reload", "", false, build_plain, "reload                     read configuration and maps again, as -r" },
-	{ "log_level", "", false, build_plain, "log_level [N]              amount of logging until the next start" },
-	{ "help", "", false, build_plain, "help                       what the socket understands" },
+	{ "reload", "", false, build_plain,
+	  "reload                     read configuration and maps again, as -r" },
+	{ "log_level", "", false, build_plain,
+	  "log_level [N]              amount of logging until the next start" },
+	{ "help", "", false, build_plain,
+	  "help                       what the socket understands" },
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void usage(FILE *out)
 {
-	fprintf(out, "usage: qmgrctl [-j] [-d DIR] [-f FILE] [-s SOCKET] [-r | COMMAND [ARGUMENTS]]\n"
-		     "  -d DIR    spool (default: $SMX_SPOOL, the current folder, " SMX_SPOOLDIR ")\n"
-		     "  -f FILE   configuration, when qmgr has other folders than the default ones\n"
-		     "  -s SOCKET control socket (default: qmgrctlsock in the spool)\n"
-		     "  -r        reload\n"
-		     "  -h        this text        -V        version\n"
-		     "commands (with -j the answer is JSON):\n");
+	fprintf(out,
+		"usage: qmgrctl [-j] [-d DIR] [-f FILE] [-s SOCKET] [-r | COMMAND [ARGUMENTS]]\n"
+		"  -d DIR    spool (default: $SMX_SPOOL, the current folder, " SMX_SPOOLDIR ")\n"
+		"  -f FILE   configuration, when qmgr has other folders than the default ones\n"
+		"  -s SOCKET control socket (default: qmgrctlsock in the spool)\n"
+		"  -r        reload\n"
+		"  -h        this text        -V        version\n"
+		"commands (with -j the answer is JSON):\n");
 	for (int i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %s\n", commands[i].help);
-	fprintf(out, "SELECTOR: ids, or terms that must all hold: from=, to=, domain=, host=, client=, older=2h, newer=2h,\n"
-		     "  reply=4xx, state=active,deferred,held, attempts>3, size>1MB; or, not, ( ); all. See mailq(1).\n");
+	fprintf(out,
+		"SELECTOR: ids, or terms that must all hold: from=, to=, domain=, host=, client=, older=2h, newer=2h,\n"
+		"  reply=4xx, state=active,deferred,held, attempts>3, size>1MB; or, not, ( ); all. See mailq(1).\n");
 }
 
 static void parse_flags(const struct command *c, struct words *w, int argc, char **argv)

@@ -18,7 +18,8 @@ uint64_t qrow_size(const struct ta *ta)
 	return ta->ref.len > other ? ta->ref.len - other : 0;
 }
 
-void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t wall_now, struct select_row *out)
+void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t wall_now,
+	  struct select_row *out)
 {
 	struct rcpt *r = &ta->rcpt[idx];
 
@@ -34,7 +35,8 @@ void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t w
 				    .attempts = atomic_load(&r->attempts) };
 }
 
-void qrow_with_route(const struct ta *ta, uint32_t idx, usec_t wall_now, struct route *space, struct select_row *out)
+void qrow_with_route(const struct ta *ta, uint32_t idx, usec_t wall_now, struct route *space,
+		     struct select_row *out)
 {
 	struct span bytes = aq_rcpt_route(ta, idx, NULL);
 

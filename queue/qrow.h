@@ -9,9 +9,11 @@
 #include "queue/select.h"
 
 /* Fills *out; route is used as it is, NULL: not known. */
-void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t wall_now, struct select_row *out);
+void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t wall_now,
+	  struct select_row *out);
 /* The same with the route that the recipient has, decoded into *space. */
-void qrow_with_route(const struct ta *ta, uint32_t idx, usec_t wall_now, struct route *space, struct select_row *out);
+void qrow_with_route(const struct ta *ta, uint32_t idx, usec_t wall_now, struct route *space,
+		     struct select_row *out);
 /* Bytes of content, as stored. */
 uint64_t qrow_size(const struct ta *ta);
 /* The bit of enum select_state for a state of aq.h; 0: it is done. */

@@ -13,13 +13,13 @@ struct qwalk {
 	struct store *store;
 	const struct select *select;
 	bool begun;
-	bool only_ids;                  /* id[] is what the selector names, else what AQ had at the start */
-	uint64_t *id;                   /* sorted */
+	bool only_ids; /* id[] is what the selector names, else what AQ had at the start */
+	uint64_t *id;  /* sorted */
 	size_t count, cap, at;
-	uint64_t next;                  /* all before it was seen */
+	uint64_t next; /* all before it was seen */
 	unsigned damaged;
 	usec_t wall_now;
-	uint32_t *idx;                  /* of the message being looked at */
+	uint32_t *idx; /* of the message being looked at */
 	uint32_t idx_cap;
 };
 
@@ -78,7 +78,7 @@ static void begin(struct qwalk *w)
 	}
 	rcu_online();
 	LFHT_FOREACH(aq_table(), &it, node)
-		add_id(w, caa_container_of(node, struct ta, node)->id);
+	add_id(w, caa_container_of(node, struct ta, node)->id);
 	rcu_offline();
 	if (w->count)
 		qsort(w->id, w->count, sizeof *w->id, by_id);
@@ -111,7 +111,8 @@ struct cursor {
 	struct store_iter *ibdb, *defedb;
 };
 
-/* Makes the message under the ibdb iterator; both iterators end behind its rows. NULL: it cannot be read. */
+/* Makes the message under the ibdb iterator; both iterators end behind its rows. NULL: it cannot be
+ * read. */
 static struct ta *load(struct cursor *c, uint64_t id)
 {
 	struct cdb_ref ref;
@@ -129,14 +130,16 @@ static struct ta *load(struct cursor *c, uint64_t id)
 		if (ta && is_rcpt && idx < ta->env.rcpt_count)
 			atomic_store(&ta->rcpt[idx].state, RCPT_DONE);
 	}
-	if (store_iter_valid(c->defedb) && store_key_parse(store_iter_key(c->defedb), &of, &idx, &is_rcpt) && of < id)
+	if (store_iter_valid(c->defedb) &&
+	    store_key_parse(store_iter_key(c->defedb), &of, &idx, &is_rcpt) && of < id)
 		store_iter_seek(c->defedb, store_key_span(&from));
 	for (; store_iter_valid(c->defedb); store_iter_next(c->defedb)) {
 		struct store_deferred d;
 
 		if (!store_key_parse(store_iter_key(c->defedb), &of, &idx, &is_rcpt) || of != id)
 			break;
-		if (ta && is_rcpt && idx < ta->env.rcpt_count && !store_deferred_decode(store_iter_value(c->defedb), &d))
+		if (ta && is_rcpt && idx < ta->env.rcpt_count &&
+		    !store_deferred_decode(store_iter_value(c->defedb), &d))
 			aq_rcpt_restore(ta, idx, &d);
 	}
 	return ta;
@@ -149,7 +152,8 @@ static bool next_in_database(struct cursor *c, uint64_t at_least, uint64_t *id)
 	bool is_rcpt;
 
 	for (; c->ibdb && store_iter_valid(c->ibdb); store_iter_next(c->ibdb))
-		if (store_key_parse(store_iter_key(c->ibdb), id, &idx, &is_rcpt) && !is_rcpt && *id >= at_least)
+		if (store_key_parse(store_iter_key(c->ibdb), id, &idx, &is_rcpt) && !is_rcpt &&
+		    *id >= at_least)
 			return true;
 	return false;
 }
@@ -166,7 +170,8 @@ static struct ta *load_by_id(struct qwalk *w, uint64_t id)
 }
 
 /* The message `id`: from AQ, else from the database; in_db: it is under the cursor. */
-static bool visit(struct qwalk *w, struct cursor *c, uint64_t id, bool in_db, qwalk_each *each, void *ctx)
+static bool visit(struct qwalk *w, struct cursor *c, uint64_t id, bool in_db, qwalk_each *each,
+		  void *ctx)
 {
 	bool go_on = true;
 
@@ -196,15 +201,18 @@ static bool time_is_up(unsigned n, usec_t until)
 	return n % CLOCK_EVERY == 0 && clock_now() >= until;
 }
 
-static int page_of_ids(struct qwalk *w, unsigned messages, usec_t until, qwalk_each *each, void *ctx)
+static int page_of_ids(struct qwalk *w, unsigned messages, usec_t until, qwalk_each *each,
+		       void *ctx)
 {
 	for (unsigned n = 1; w->at < w->count; n++)
-		if (!visit(w, NULL, w->id[w->at++], false, each, ctx) || n >= messages || time_is_up(n, until))
+		if (!visit(w, NULL, w->id[w->at++], false, each, ctx) || n >= messages ||
+		    time_is_up(n, until))
 			break;
 	return w->at < w->count;
 }
 
-static int page_of_all(struct qwalk *w, unsigned messages, usec_t until, qwalk_each *each, void *ctx)
+static int page_of_all(struct qwalk *w, unsigned messages, usec_t until, qwalk_each *each,
+		       void *ctx)
 {
 	struct store_key from = store_key_ta(w->next);
 	struct cursor c = { NULL, NULL };
@@ -245,5 +253,6 @@ int qwalk_page(struct qwalk *w, unsigned messages, usec_t usec, qwalk_each *each
 	w->wall_now = clock_steady();
 	if (!w->begun)
 		begin(w);
-	return w->only_ids ? page_of_ids(w, messages, until, each, ctx) : page_of_all(w, messages, until, each, ctx);
+	return w->only_ids ? page_of_ids(w, messages, until, each, ctx)
+			   : page_of_all(w, messages, until, each, ctx);
 }

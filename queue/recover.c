@@ -63,7 +63,8 @@ static unsigned active_of(struct ta *ta)
 static void damaged(struct work *w, uint64_t id, const char *what, int error)
 {
 	w->out->damaged++;
-	log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "recover", "ss_ta=S%016llX%02X, stat=set aside, what=%s, error=%s",
+	log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "recover",
+		  "ss_ta=S%016llX%02X, stat=set aside, what=%s, error=%s",
 		  (unsigned long long)(id >> 8), (unsigned)(id & 255), what, strerror(-error));
 }
 
@@ -102,7 +103,8 @@ static void count_deferred(struct span value)
 		census_deferred(!d.held, d.held);
 }
 
-/* True when every recipient of the value's envelope has a record in defedb: nothing needs to be loaded. */
+/* True when every recipient of the value's envelope has a record in defedb: nothing needs to be
+ * loaded. */
 static bool all_deferred(struct span value, uint64_t id, struct store_iter *defedb)
 {
 	struct cdb_ref ref;
@@ -116,13 +118,15 @@ static bool all_deferred(struct span value, uint64_t id, struct store_iter *defe
 
 	if (a && !store_ta_decode(value, &ref, &blob) && !envelope_decode(blob, a, &e)) {
 		census_came(e.wall_arrival);
-		while (store_iter_valid(defedb) && store_key_parse(store_iter_key(defedb), &other, &idx, &is_rcpt) &&
+		while (store_iter_valid(defedb) &&
+		       store_key_parse(store_iter_key(defedb), &other, &idx, &is_rcpt) &&
 		       other < id)
 			store_iter_next(defedb);
-		if (store_iter_valid(defedb) && store_key_parse(store_iter_key(defedb), &other, &idx, &is_rcpt) &&
-		    other < id)
+		if (store_iter_valid(defedb) &&
+		    store_key_parse(store_iter_key(defedb), &other, &idx, &is_rcpt) && other < id)
 			store_iter_seek(defedb, store_key_span(&from));
-		while (store_iter_valid(defedb) && store_key_parse(store_iter_key(defedb), &other, &idx, &is_rcpt) &&
+		while (store_iter_valid(defedb) &&
+		       store_key_parse(store_iter_key(defedb), &other, &idx, &is_rcpt) &&
 		       other == id) {
 			found++;
 			count_deferred(store_iter_value(defedb));
@@ -217,7 +221,8 @@ static int replay_record(void *ctx, const struct cdb_ref *ref, const struct cdb_
 	char *value = xmalloc(STORE_TA_HEAD + ta->blob.n);
 	store_ta_head_encode(ref, value);
 	memcpy(value + STORE_TA_HEAD, ta->blob.p, ta->blob.n);
-	store_put(w->q->store, w->batch, STORE_IBDB, store_key_span(&key), span_of(value, STORE_TA_HEAD + ta->blob.n));
+	store_put(w->q->store, w->batch, STORE_IBDB, store_key_span(&key),
+		  span_of(value, STORE_TA_HEAD + ta->blob.n));
 	free(value);
 	ta->c.in_db = true;
 	aq_take(ta->env.rcpt_count);
@@ -273,8 +278,9 @@ static int replay_one(void *ctx, uint64_t seg, uint64_t ta)
 	struct segment *g = segments_adopt(w->q->segments, seg);
 	rc = segment_replay(w->q->segments, g, replay_record, w, &alive);
 	if (rc)
-		log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "recover", "seg=%016llX, stat=set aside, error=%s",
-			  (unsigned long long)seg, strerror(-rc));
+		log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "recover",
+			  "seg=%016llX, stat=set aside, error=%s", (unsigned long long)seg,
+			  strerror(-rc));
 	return 0;
 }
 

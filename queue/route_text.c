@@ -10,12 +10,15 @@ static int parse_host(struct span s, struct addr *out, char *why, size_t cap)
 	uint64_t n = 0;
 
 	if (!s.n || s.p[0] != '[' || close == s.n) {
-		snprintf(why, cap, "'%.*s' is no address in brackets such as [192.0.2.1] (names are not looked up here)",
-			 (int)(s.n < 60 ? s.n : 60), s.p);
+		snprintf(
+			why, cap,
+			"'%.*s' is no address in brackets such as [192.0.2.1] (names are not looked up here)",
+			(int)(s.n < 60 ? s.n : 60), s.p);
 		return -EINVAL;
 	}
 	if (addr_parse(span_of(s.p + 1, close - 1), out)) {
-		snprintf(why, cap, "'%.*s' is no IP address", (int)(close - 1 < 60 ? close - 1 : 60), s.p + 1);
+		snprintf(why, cap, "'%.*s' is no IP address",
+			 (int)(close - 1 < 60 ? close - 1 : 60), s.p + 1);
 		return -EINVAL;
 	}
 	if (port.n && (port.p[0] != ':' || span_u64(span_from(port, 1), 65535, &n) || !n)) {
@@ -64,7 +67,8 @@ int route_text_parse(struct span text, struct route *out, char *why, size_t cap)
 			snprintf(why, cap, "more than %d hosts", (int)ROUTE_HOSTS_MAX);
 			return -EINVAL;
 		}
-		int rc = parse_host(span_trim(span_head(text, comma)), &r.host[r.count++], why, cap);
+		int rc =
+			parse_host(span_trim(span_head(text, comma)), &r.host[r.count++], why, cap);
 		if (rc)
 			return rc;
 		text = span_from(text, comma + 1);

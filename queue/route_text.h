@@ -1,8 +1,9 @@
 /*
- * queue/route_text.h - routes as an operator writes and reads them: "[192.0.2.1]:25", "lmtp:", "discard:".
+ * queue/route_text.h - routes as an operator writes and reads them: "[192.0.2.1]:25", "lmtp:",
+ * "discard:".
  *
- * Pure. Grammar: [MAILER:]HOST[,HOST...] as in a mailertable; MAILER is esmtp (default), lmtp or discard; HOST is an
- * address in brackets, maybe with :PORT; "lmtp:" alone is the local socket.
+ * Pure. Grammar: [MAILER:]HOST[,HOST...] as in a mailertable; MAILER is esmtp (default), lmtp or
+ * discard; HOST is an address in brackets, maybe with :PORT; "lmtp:" alone is the local socket.
  */
 #ifndef QUEUE_ROUTE_TEXT_H
 #define QUEUE_ROUTE_TEXT_H

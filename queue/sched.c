@@ -14,11 +14,16 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { CONN_WAIT_USEC = 2000, INLINE_RCPTS = 4, BUSY_RATE = 20, SWEEP_USEC = 60 * USEC_PER_SEC,
-       OBEY_RCPTS = 1000 };
+enum {
+	CONN_WAIT_USEC = 2000,
+	INLINE_RCPTS = 4,
+	BUSY_RATE = 20,
+	SWEEP_USEC = 60 * USEC_PER_SEC,
+	OBEY_RCPTS = 1000
+};
 
 struct attempt {
-	struct attempt *next, **prev;   /* of the slot */
+	struct attempt *next, **prev; /* of the slot */
 	uint64_t id;
 	struct ta *ta;
 	struct lane *lane;
@@ -36,7 +41,7 @@ struct attempt {
 
 struct slot {
 	struct attempt *attempts;
-	struct timer timer;             /* it must come back until then */
+	struct timer timer; /* it must come back until then */
 	struct qloop *l;
 };
 
@@ -48,9 +53,9 @@ struct sched {
 	struct link_requests *requests; /* attempts by id */
 	struct slot slot[OCC_AGENTS_MAX];
 	struct timer sweep;
-	struct {                        /* of sched_obey() */
+	struct { /* of sched_obey() */
 		struct timer timer;
-		struct obey *now, *next;        /* who waits for this walk, for the next one */
+		struct obey *now, *next; /* who waits for this walk, for the next one */
 	} obey;
 	struct buf frame, envelope;
 	atomic_uint dest_count, queued_count, attempt_count;
@@ -69,13 +74,15 @@ static void dest_ready(struct qloop *l, struct dest *d)
 	loop_defer(l->loop, &s->task);
 }
 
-static void queue_on(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, struct span route)
+static void queue_on(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		     struct span route)
 {
 	struct sched *s = l->sched;
 	struct dest *d = dests_get(s->dests, route);
 
 	if (!d) {
-		struct msg_rcpt_result r = { .outcome = MSG_LATER, .reply = SPAN("451 4.4.3 bad route") };
+		struct msg_rcpt_result r = { .outcome = MSG_LATER,
+					     .reply = SPAN("451 4.4.3 bad route") };
 
 		outcome_same(l, ta, idx, count, &r);
 		return;
@@ -90,7 +97,8 @@ static void queue_on(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 	free(left);
 }
 
-void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count, struct span route)
+void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		 struct span route)
 {
 	uint32_t *left = orders_take(l, ta, idx, &count);
 
@@ -106,7 +114,8 @@ static void attempt_timeout(struct timer *t)
 	struct attempt *a = caa_container_of(t, struct attempt, timer);
 	struct sched *s = a->l->sched;
 
-	/* Requeued only when smtpc confirms, or has gone: it may be in the middle of the content. */
+	/* Requeued only when smtpc confirms, or has gone: it may be in the middle of the content.
+	 */
 	a->cancelled = true;
 	log_event(LOG_LV_WARN, LOG_SEV_WARN, "sched", "stat=attempt takes too long, cancelled");
 	msg_cancel_encode(&(struct msg_cancel){ .attempt = a->id }, &s->frame);
@@ -184,8 +193,8 @@ static struct span part_of(struct sched *s, struct attempt *a)
 	return buf_span(&s->envelope);
 }
 
-/* Sessions are kept for the next message when the flag says so, and else while mail comes so fast that a new one
- * each time would cost more than it: BUSY_RATE starts in a second. */
+/* Sessions are kept for the next message when the flag says so, and else while mail comes so fast
+ * that a new one each time would cost more than it: BUSY_RATE starts in a second. */
 static bool keeps(struct qloop *l, struct dest *d)
 {
 	usec_t now = loop_now(l->loop);
@@ -196,7 +205,8 @@ static bool keeps(struct qloop *l, struct dest *d)
 		d->rate_count = 0;
 	}
 	d->rate_count++;
-	return (qmgr_live(l->q)->flags & QMGR_F_REUSE_CONNECTION) || d->rate_busy || d->rate_count >= BUSY_RATE || dest_waits(d);
+	return (qmgr_live(l->q)->flags & QMGR_F_REUSE_CONNECTION) || d->rate_busy ||
+	       d->rate_count >= BUSY_RATE || dest_waits(d);
 }
 
 static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
@@ -204,8 +214,8 @@ static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
 	struct sched *s = l->sched;
 	struct dest *d = g->dest;
 	const struct qmgr_options *o = qmgr_live(l->q);
-	unsigned max = d->route.mailer == ROUTE_ESMTP ? o->smtpc_smtp_max_rcpts_per_transaction :
-							o->smtpc_lmtp_max_rcpts_per_transaction;
+	unsigned max = d->route.mailer == ROUTE_ESMTP ? o->smtpc_smtp_max_rcpts_per_transaction
+						      : o->smtpc_lmtp_max_rcpts_per_transaction;
 	unsigned left = g->head->count - g->head->at, n = left < max ? left : max;
 	struct attempt *a = attempt_new(l, g->head, n);
 
@@ -242,13 +252,15 @@ static void defer_all(struct qloop *l, struct dest *d)
 {
 	struct msg_rcpt_result r = { .outcome = MSG_LATER,
 				     .stage = MSG_AT_CONNECT,
-				     .reply = SPAN("451 4.4.1 all hosts of this destination are down") };
+				     .reply = SPAN(
+					     "451 4.4.1 all hosts of this destination are down") };
 
 	atomic_fetch_sub_explicit(&l->sched->queued_count, dest_drain(d, INT64_MAX, defer_job, &r),
 				  memory_order_relaxed);
 }
 
-/* An idle session is used at once; a new one is opened when none is there or the first waits for too long. */
+/* An idle session is used at once; a new one is opened when none is there or the first waits for
+ * too long. */
 static bool start_on(struct qloop *l, struct dest *d, struct occ_host *h)
 {
 	usec_t now = loop_now(l->loop);
@@ -348,7 +360,8 @@ static bool has_idx(const struct attempt *a, uint32_t idx)
 	return false;
 }
 
-/* The host did not take us at all and there are others: the next one at once, it is no failed attempt. */
+/* The host did not take us at all and there are others: the next one at once, it is no failed
+ * attempt. */
 static bool try_next_host(struct attempt *a)
 {
 	usec_t now = loop_now(a->l->loop);
@@ -373,7 +386,8 @@ static void apply(struct attempt *a, struct span rcpts, bool relayed)
 	int rc;
 
 	if (relayed)
-		outcome_notify(o, a->lane->dest->route.mailer == ROUTE_ESMTP ? DSN_RELAYED : DSN_DELIVERED);
+		outcome_notify(o, a->lane->dest->route.mailer == ROUTE_ESMTP ? DSN_RELAYED
+									     : DSN_DELIVERED);
 	while ((rc = msg_rcpt_result_next(&rcpts, &r)) == 1) {
 		if (has_idx(a, r.idx) && !outcome_has(o, r.idx))
 			outcome_add(o, &r);
@@ -479,7 +493,8 @@ static bool pick_wants(void *ctx, const struct dest *d, const struct ta *ta, uin
 	return orders_waits(ta, idx) || (suspend_any() && suspend_until(ta, idx, &d->route));
 }
 
-static void pick_takes(void *ctx, const struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
+static void pick_takes(void *ctx, const struct dest *d, struct ta *ta, const uint32_t *idx,
+		       unsigned count)
 {
 	struct qloop *l = ctx;
 
@@ -542,7 +557,9 @@ static void sweep_one(struct dest *d, void *ctx)
 	usec_t wall_next = clock_steady() + qmgr_live(l->q)->retry_min_delay;
 
 	atomic_fetch_sub_explicit(&l->sched->queued_count,
-				  dest_drain(d, loop_now(l->loop) - qmgr_live(l->q)->scheduler_timeout, timed_out, &wall_next),
+				  dest_drain(d,
+					     loop_now(l->loop) - qmgr_live(l->q)->scheduler_timeout,
+					     timed_out, &wall_next),
 				  memory_order_relaxed);
 }
 
@@ -588,9 +605,11 @@ int sched_new(struct qloop *l)
 
 void sched_init(void)
 {
-	static const struct agents_events ev = {
-		.result = on_result, .state = on_state, .lost = on_lost, .gone = on_gone, .back = on_back
-	};
+	static const struct agents_events ev = { .result = on_result,
+						 .state = on_state,
+						 .lost = on_lost,
+						 .gone = on_gone,
+						 .back = on_back };
 
 	agents_on(&ev);
 }
@@ -623,7 +642,8 @@ static void tell_dest(struct dest *d, void *ctx)
 	t->fn(&out, t->ctx);
 }
 
-bool sched_dests(struct qloop *l, unsigned *bucket, void (*fn)(const struct sched_dest *d, void *ctx), void *ctx)
+bool sched_dests(struct qloop *l, unsigned *bucket,
+		 void (*fn)(const struct sched_dest *d, void *ctx), void *ctx)
 {
 	struct telling t = { fn, ctx };
 

@@ -18,21 +18,21 @@ struct range {
 };
 
 struct segment {
-	struct segment *next;           /* in its bucket */
+	struct segment *next; /* in its bucket */
 	struct segment *dirty_next, *changed_next, *idle_next, *marked_next;
 	uint64_t seg, gen, bytes;
-	uint64_t instance;              /* of the writer, 0: unknown */
+	uint64_t instance; /* of the writer, 0: unknown */
 	int fd;
 	int bad;
 	unsigned live;
 	bool dirty, changed, idle, sealed, orphaned;
-	bool lost;                      /* no link to its writer at the moment */
+	bool lost; /* no link to its writer at the moment */
 	usec_t lost_at;
 	uint64_t end;
-	usec_t look_at;                 /* when to look into holes again */
-	struct marks *marks;            /* finished records that the file beside it does not have yet */
+	usec_t look_at;      /* when to look into holes again */
+	struct marks *marks; /* finished records that the file beside it does not have yet */
 	bool marked;
-	struct range *range;            /* sorted, never touching */
+	struct range *range; /* sorted, never touching */
 	unsigned range_count, range_cap;
 };
 
@@ -151,7 +151,8 @@ static int open_segment(struct segments *t, struct segment *g, uint64_t *gen)
 	if (fd < 0)
 		return -errno;
 	ssize_t n = pread(fd, head, sizeof head, 0);
-	int rc = n == (ssize_t)sizeof head ? cdb_seg_head_decode(head, &seg, gen, &g->bytes) : -EBADMSG;
+	int rc = n == (ssize_t)sizeof head ? cdb_seg_head_decode(head, &seg, gen, &g->bytes)
+					   : -EBADMSG;
 	if (!rc && seg != g->seg)
 		rc = -EBADMSG;
 	if (rc) {
@@ -253,7 +254,8 @@ bool segment_account(struct segment *g, uint64_t off, uint64_t len)
 {
 	if (segment_has(g, off))
 		return false;
-	add_range(g, (struct range){ off, off + ((len + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1)) });
+	add_range(g,
+		  (struct range){ off, off + ((len + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1)) });
 	return true;
 }
 
@@ -265,8 +267,8 @@ static void account_all(struct segments *t, struct segment *g)
 
 static bool covered(const struct segment *g)
 {
-	return g->end <= CDB_SEG_HEAD ||
-	       (g->range_count == 1 && g->range[0].from <= CDB_SEG_HEAD && g->range[0].to >= g->end);
+	return g->end <= CDB_SEG_HEAD || (g->range_count == 1 && g->range[0].from <= CDB_SEG_HEAD &&
+					  g->range[0].to >= g->end);
 }
 
 void segment_use(struct segments *t, struct segment *g, int by)
@@ -288,7 +290,8 @@ void segment_dirty(struct segments *t, struct segment *g)
 	mark_changed(t, g);
 }
 
-unsigned segments_sync(struct segments *t, void (*failed)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance),
+unsigned segments_sync(struct segments *t,
+		       void (*failed)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance),
 		       void *ctx)
 {
 	unsigned n = 0;
@@ -301,11 +304,13 @@ unsigned segments_sync(struct segments *t, void (*failed)(void *ctx, uint64_t se
 		if (g->bad)
 			continue;
 		n++;
-		/* Never twice on the same file after a failure: the second call would succeed and lie. */
+		/* Never twice on the same file after a failure: the second call would succeed and
+		 * lie. */
 		if (fdatasync(g->fd)) {
 			g->bad = -errno;
-			log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "segments_sync", "seg=%016llX, error=%s",
-				  (unsigned long long)g->seg, strerror(-g->bad));
+			log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "segments_sync",
+				  "seg=%016llX, error=%s", (unsigned long long)g->seg,
+				  strerror(-g->bad));
 			if (failed)
 				failed(ctx, g->seg, g->gen, g->instance);
 		}
@@ -336,8 +341,8 @@ bool segment_orphaned(const struct segment *g)
 	return g->orphaned;
 }
 
-/* Its process has the lock until it seals or ends: only then nothing can come any more. What it sealed may
- * still be committed when only the link broke. */
+/* Its process has the lock until it seals or ends: only then nothing can come any more. What it
+ * sealed may still be committed when only the link broke. */
 static void try_orphan(struct segments *t, struct segment *g)
 {
 	bool held = g->fd >= 0 && flock(g->fd, LOCK_SH | LOCK_NB) != 0;
@@ -399,7 +404,8 @@ static void remove_file(struct segments *t, struct segment *g)
 
 	cdb_seg_path(t->base, g->seg, path);
 	if (unlink(path) && errno != ENOENT)
-		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "segments_reap", "file=%s, error=%s", path, strerror(errno));
+		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "segments_reap", "file=%s, error=%s", path,
+			  strerror(errno));
 }
 
 static int is_pending(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h)
@@ -409,8 +415,8 @@ static int is_pending(void *ctx, const struct cdb_ref *ref, const struct cdb_hea
 	return !segment_has(g, ref->off) && !(h->flags & CDB_DEAD);
 }
 
-/* Space that was reserved and never committed (a client that got 451, a failed write): nothing there may
- * count any more once no whole record stands in it. */
+/* Space that was reserved and never committed (a client that got 451, a failed write): nothing
+ * there may count any more once no whole record stands in it. */
 static void close_holes(struct segments *t, struct segment *g)
 {
 	uint64_t end;
@@ -423,11 +429,13 @@ static void close_holes(struct segments *t, struct segment *g)
 		return;
 	}
 	g->look_at = now + HOLE_USEC;
-	if (cdb_scan(t->base, g->seg, g->range_count ? g->range[0].to : CDB_SEG_HEAD, true, is_pending, g, &end) == 0)
+	if (cdb_scan(t->base, g->seg, g->range_count ? g->range[0].to : CDB_SEG_HEAD, true,
+		     is_pending, g, &end) == 0)
 		account_all(t, g);
 }
 
-void segments_reap(struct segments *t, bool (*recycle)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance),
+void segments_reap(struct segments *t,
+		   bool (*recycle)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance),
 		   void *ctx)
 {
 	struct segment *list = t->idle;
@@ -450,8 +458,8 @@ void segments_reap(struct segments *t, bool (*recycle)(void *ctx, uint64_t seg, 
 		}
 		if (!g->instance || !recycle(ctx, g->seg, g->gen, g->instance))
 			remove_file(t, g);
-		/* The row in meta stays until a new use of the file overwrites it or the next start: a removal
-		 * that a power cut undoes must not bring its mail back. */
+		/* The row in meta stays until a new use of the file overwrites it or the next
+		 * start: a removal that a power cut undoes must not bring its mail back. */
 		marks_remove(t->base, g->seg);
 		drop(t, g);
 	}
@@ -535,8 +543,9 @@ static int replay_one(void *ctx, const struct cdb_ref *ref, const struct cdb_hea
 	return rc;
 }
 
-int segment_replay(struct segments *t, struct segment *g, int (*each)(void *ctx, const struct cdb_ref *ref,
-		   const struct cdb_head *h), void *ctx, bool *alive)
+int segment_replay(struct segments *t, struct segment *g,
+		   int (*each)(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h),
+		   void *ctx, bool *alive)
 {
 	uint64_t gen = 0, end = 0;
 	int rc = open_segment(t, g, &gen);
@@ -556,7 +565,8 @@ int segment_replay(struct segments *t, struct segment *g, int (*each)(void *ctx,
 	if (covered(g))
 		return 0;
 	/* From the first byte that is not accounted for. */
-	uint64_t from = g->range_count && g->range[0].from <= CDB_SEG_HEAD ? g->range[0].to : CDB_SEG_HEAD;
+	uint64_t from =
+		g->range_count && g->range[0].from <= CDB_SEG_HEAD ? g->range[0].to : CDB_SEG_HEAD;
 	struct replay r = { g, each, ctx };
 	rc = cdb_scan(t->base, g->seg, from, true, replay_one, &r, &end);
 	if (rc)
@@ -591,7 +601,6 @@ void segments_forget_absent(struct segments *t, struct store *s, struct store_ba
 	}
 }
 
-
 bool segment_knows(const struct segment *g, uint64_t gen, uint64_t off)
 {
 	return g->gen == gen && segment_has(g, off);
@@ -599,5 +608,6 @@ bool segment_knows(const struct segment *g, uint64_t gen, uint64_t off)
 
 uint64_t segment_front(const struct segment *g, uint64_t gen)
 {
-	return g->gen == gen && g->range_count && g->range[0].from <= CDB_SEG_HEAD ? g->range[0].to : CDB_SEG_HEAD;
+	return g->gen == gen && g->range_count && g->range[0].from <= CDB_SEG_HEAD ? g->range[0].to
+										   : CDB_SEG_HEAD;
 }

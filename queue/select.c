@@ -19,17 +19,17 @@ static const uint64_t YEARS_100_SEC = (uint64_t)100 * 366 * 86400;
 struct value {
 	struct value *next;
 	struct span text;
-	bool exact;                     /* SELECT_ID: number is the id */
-	bool none;                      /* the value was "none" or empty */
+	bool exact; /* SELECT_ID: number is the id */
+	bool none;  /* the value was "none" or empty */
 	uint64_t number;
-	uint8_t mailer;                 /* SELECT_HOST: or ANY_MAILER */
+	uint8_t mailer; /* SELECT_HOST: or ANY_MAILER */
 	bool any_host;
-	uint16_t port;                  /* 0: any */
+	uint16_t port; /* 0: any */
 	struct addr_net net;
 };
 
 struct node {
-	struct node *next;              /* of the same parent */
+	struct node *next; /* of the same parent */
 	struct node *child;
 	uint8_t kind, key, op;
 	struct value *values;
@@ -45,7 +45,7 @@ struct ids {
 struct select {
 	struct arena *arena;
 	struct span text;
-	struct node *root;              /* NULL: everything */
+	struct node *root; /* NULL: everything */
 	struct ids ids;
 	unsigned keys;
 };
@@ -69,7 +69,8 @@ bool select_glob(struct span p, struct span s)
 		if (i < p.n && p.p[i] == '*') {
 			star = i++;
 			mark = k;
-		} else if (i < p.n && (p.p[i] == '?' || ascii_lower(p.p[i]) == ascii_lower(s.p[k]))) {
+		} else if (i < p.n &&
+			   (p.p[i] == '?' || ascii_lower(p.p[i]) == ascii_lower(s.p[k]))) {
 			i++;
 			k++;
 		} else if (star != SIZE_MAX) {
@@ -129,7 +130,8 @@ static bool match_host(const struct value *v, const struct route *r)
 	for (unsigned i = 0; i < r->count; i++) {
 		const struct addr *a = &r->host[i];
 
-		if (addr_net_has(&v->net, a) && (!v->port || v->port == (a->port ? a->port : DEFAULT_PORT)))
+		if (addr_net_has(&v->net, a) &&
+		    (!v->port || v->port == (a->port ? a->port : DEFAULT_PORT)))
 			return true;
 	}
 	return false;
@@ -193,9 +195,9 @@ static bool compare(uint8_t op, uint64_t a, uint64_t b)
 
 static bool match_term(const struct node *t, const struct select_row *row)
 {
-	uint64_t number = t->key == SELECT_AGE	? (row->age_usec > 0 ? (uint64_t)row->age_usec : 0) :
-			  t->key == SELECT_SIZE ? row->size_bytes :
-						  row->attempts;
+	uint64_t number = t->key == SELECT_AGE ? (row->age_usec > 0 ? (uint64_t)row->age_usec : 0)
+			  : t->key == SELECT_SIZE ? row->size_bytes
+						  : row->attempts;
 	bool numeric = t->key == SELECT_AGE || t->key == SELECT_SIZE || t->key == SELECT_ATTEMPTS;
 	bool any = t->key == SELECT_ALL;
 
@@ -234,7 +236,8 @@ static void *grab(struct parser *p, size_t n)
 	return m;
 }
 
-static void fail(struct parser *p, size_t at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void fail(struct parser *p, size_t at, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 static void fail(struct parser *p, size_t at, const char *fmt, ...)
 {
 	va_list ap;
@@ -387,7 +390,8 @@ static int parse_id(struct value *v)
 	if (v->text.n >= sizeof upper)
 		return -EINVAL;
 	for (size_t i = 0; i < v->text.n; i++)
-		upper[i] = v->text.p[i] >= 'a' && v->text.p[i] <= 'z' ? (char)(v->text.p[i] - 32) : v->text.p[i];
+		upper[i] = v->text.p[i] >= 'a' && v->text.p[i] <= 'z' ? (char)(v->text.p[i] - 32)
+								      : v->text.p[i];
 	return id_parse(span_of(upper, v->text.n), &v->number);
 }
 
@@ -512,12 +516,16 @@ static uint8_t parse_op(struct parser *p)
 	p->at += two ? 2 : 1;
 	if (c == '!' && !two)
 		fail(p, p->at - 1, "expected != after the key");
-	return c == '=' ? OP_IS : c == '!' ? OP_NOT : c == '<' ? (two ? OP_UPTO : OP_LESS) : two ? OP_FROM : OP_MORE;
+	return c == '='   ? OP_IS
+	       : c == '!' ? OP_NOT
+	       : c == '<' ? (two ? OP_UPTO : OP_LESS)
+	       : two      ? OP_FROM
+			  : OP_MORE;
 }
 
 static const struct {
 	const char *name;
-	uint8_t key, op;                /* op: for =, OP_IS unless the key says more */
+	uint8_t key, op; /* op: for =, OP_IS unless the key says more */
 } keys[] = {
 	{ "id", SELECT_ID, OP_IS },
 	{ "from", SELECT_FROM, OP_IS },
@@ -588,7 +596,8 @@ static struct span peek_word(struct parser *p)
 	size_t n = 0;
 
 	skip_space(p);
-	while (p->at + n < p->text.n && !ends_value(p->text.p[p->at + n]) && !strchr("=<>!", p->text.p[p->at + n]))
+	while (p->at + n < p->text.n && !ends_value(p->text.p[p->at + n]) &&
+	       !strchr("=<>!", p->text.p[p->at + n]))
 		n++;
 	return span_of(p->text.p + p->at, n);
 }
@@ -695,17 +704,19 @@ static struct node *parse_not(struct parser *p)
 	} else {
 		n = w.n ? parse_ids(p) : NULL;
 		if (!w.n)
-			fail(p, start, p->at == p->text.n ? "something is missing at the end" : "unexpected '%c'",
+			fail(p, start,
+			     p->at == p->text.n ? "something is missing at the end"
+						: "unexpected '%c'",
 			     p->text.p[p->at == p->text.n ? 0 : p->at]);
 		else if (!n->values)
 			unknown_word(p, w);
 	}
 	if (nots % 2 == 0)
 		return n;
-	struct node *not = grab(p, sizeof *not);
-	not->kind = NODE_NOT;
-	not->child = n;
-	return not;
+	struct node *not = grab(p, sizeof *not );
+	not ->kind = NODE_NOT;
+	not ->child = n;
+	return not ;
 }
 
 /* Ends a run of terms that must all hold. */
@@ -726,8 +737,8 @@ static struct node *parse_list(struct parser *p, uint8_t kind)
 		*end = kind == NODE_OR ? parse_list(p, NODE_AND) : parse_not(p);
 		if (*end)
 			end = &(*end)->next;
-	} while (!p->failed &&
-		 (kind == NODE_OR ? take_keyword(p, "or") : (take_keyword(p, "and") || !at_end_of_and(p))));
+	} while (!p->failed && (kind == NODE_OR ? take_keyword(p, "or")
+						: (take_keyword(p, "and") || !at_end_of_and(p))));
 	return list->child && !list->child->next ? list->child : list;
 }
 

@@ -1,11 +1,12 @@
 /*
  * queue/select.h - the selector language of mailq and qmgrctl: which recipients is a command about?
  *
- * Pure: no clock, no I/O, no table. One term is KEY=VALUE; terms beside each other must all hold; "or", "not" and
- * parentheses as usual. A bare id or several select these messages. See mailq(1).
- * Row:     one recipient of one message; what is said of a message holds for each of its recipients.
- * Memory:  a selector owns its copy of the text. Threads: constant after select_parse(), any thread may match.
- * Limits:  SELECT_TEXT_MAX bytes, SELECT_DEPTH_MAX parentheses; patterns never take more than pattern * text steps.
+ * Pure: no clock, no I/O, no table. One term is KEY=VALUE; terms beside each other must all hold;
+ * "or", "not" and parentheses as usual. A bare id or several select these messages. See mailq(1).
+ * Row:     one recipient of one message; what is said of a message holds for each of its
+ * recipients. Memory:  a selector owns its copy of the text. Threads: constant after
+ * select_parse(), any thread may match. Limits:  SELECT_TEXT_MAX bytes, SELECT_DEPTH_MAX
+ * parentheses; patterns never take more than pattern * text steps.
  */
 #ifndef QUEUE_SELECT_H
 #define QUEUE_SELECT_H
@@ -32,24 +33,29 @@ enum select_key {
 };
 
 /* Bits for `state`. */
-enum select_state { SELECT_ACTIVE = 1u << 0, SELECT_DEFERRED = 1u << 1, SELECT_HELD = 1u << 2, SELECT_FAILED = 1u << 3 };
+enum select_state {
+	SELECT_ACTIVE = 1u << 0,
+	SELECT_DEFERRED = 1u << 1,
+	SELECT_HELD = 1u << 2,
+	SELECT_FAILED = 1u << 3
+};
 
 struct select_row {
 	uint64_t id;
-	struct span sender, rcpt;       /* without <> */
-	const struct route *route;      /* NULL: not known */
+	struct span sender, rcpt;  /* without <> */
+	const struct route *route; /* NULL: not known */
 	struct addr client;
 	usec_t age_usec;
 	uint64_t size_bytes;
-	struct span reply;              /* last one, empty: none */
-	uint8_t state;                  /* one bit of enum select_state */
+	struct span reply; /* last one, empty: none */
+	uint8_t state;     /* one bit of enum select_state */
 	uint32_t attempts;
 };
 
 struct select;
 
 struct select_error {
-	size_t at;                      /* byte of the text */
+	size_t at; /* byte of the text */
 	char text[200];
 };
 
@@ -67,8 +73,8 @@ unsigned select_keys(const struct select *s);
 /* The text that it was made from. */
 struct span select_text(const struct select *s);
 
-/* Appends one word of a command line to the text that is to be parsed: a value with spaces in it whose quotes the
- * shell has eaten gets them back. 0 or -ENOMEM. */
+/* Appends one word of a command line to the text that is to be parsed: a value with spaces in it
+ * whose quotes the shell has eaten gets them back. 0 or -ENOMEM. */
 int select_add_word(struct buf *text, struct span word);
 
 /* "90s", "1h30m", "2d", "1w". 0, -EINVAL, -ERANGE (over 100 years). */

@@ -64,7 +64,8 @@ static int classify(char *err)
 	return rc;
 }
 
-static rocksdb_options_t *make_options(struct store *s, const struct store_setup *set, int recovery_mode)
+static rocksdb_options_t *make_options(struct store *s, const struct store_setup *set,
+				       int recovery_mode)
 {
 	rocksdb_options_t *o = rocksdb_options_create();
 
@@ -72,7 +73,8 @@ static rocksdb_options_t *make_options(struct store *s, const struct store_setup
 	rocksdb_options_set_create_missing_column_families(o, !set->read_only);
 	rocksdb_options_set_wal_dir(o, set->log_dir);
 	rocksdb_options_set_max_total_wal_size(o, set->log_bytes);
-	rocksdb_options_set_write_buffer_size(o, set->log_bytes / 4 < (4u << 20) ? 4u << 20 : set->log_bytes / 4);
+	rocksdb_options_set_write_buffer_size(
+		o, set->log_bytes / 4 < (4u << 20) ? 4u << 20 : set->log_bytes / 4);
 	rocksdb_options_set_max_background_jobs(o, 2);
 	rocksdb_options_set_keep_log_file_num(o, 2);
 	rocksdb_options_set_max_log_file_size(o, 1 << 20);
@@ -86,7 +88,8 @@ static rocksdb_options_t *make_options(struct store *s, const struct store_setup
 	s->table = rocksdb_block_based_options_create();
 	rocksdb_block_based_options_set_block_size(s->table, set->page_bytes);
 	rocksdb_block_based_options_set_block_cache(s->table, s->cache);
-	rocksdb_block_based_options_set_filter_policy(s->table, rocksdb_filterpolicy_create_bloom(10));
+	rocksdb_block_based_options_set_filter_policy(s->table,
+						      rocksdb_filterpolicy_create_bloom(10));
 	rocksdb_options_set_block_based_table_factory(o, s->table);
 	return o;
 }
@@ -121,17 +124,19 @@ static int open_once(struct store *s, const struct store_setup *set, int recover
 	for (int i = 0; i < STORE_FAMILIES; i++)
 		options[i] = s->options;
 	if (set->read_only)
-		s->db = rocksdb_open_for_read_only_column_families(s->options, set->dir, STORE_FAMILIES, family_name,
+		s->db = rocksdb_open_for_read_only_column_families(s->options, set->dir,
+								   STORE_FAMILIES, family_name,
 								   options, s->family, 0, &err);
 	else
-		s->db = rocksdb_open_column_families(s->options, set->dir, STORE_FAMILIES, family_name, options,
-						     s->family, &err);
+		s->db = rocksdb_open_column_families(s->options, set->dir, STORE_FAMILIES,
+						     family_name, options, s->family, &err);
 	return classify(err);
 }
 
-/* Every write is synced before the next, so the log may end in one torn write. RocksDB takes it for the end only
- * if it is cut off; when its sectors reached the disk in another order it is "corrupt". Then what is before it
- * counts: nothing behind it was ever told to anybody, and what the segments hold is replayed from there. */
+/* Every write is synced before the next, so the log may end in one torn write. RocksDB takes it for
+ * the end only if it is cut off; when its sectors reached the disk in another order it is
+ * "corrupt". Then what is before it counts: nothing behind it was ever told to anybody, and what
+ * the segments hold is replayed from there. */
 static int open_db(struct store *s, const struct store_setup *set)
 {
 	int rc = open_once(s, set, rocksdb_tolerate_corrupted_tail_records_recovery);
@@ -144,7 +149,8 @@ static int open_db(struct store *s, const struct store_setup *set)
 	rc = open_once(s, set, rocksdb_point_in_time_recovery);
 	if (!rc)
 		log_event(LOG_LV_ERROR, LOG_SEV_WARN, "store",
-			  "dir=%s, stat=opened as it was before a damaged end of its log, error=%s", set->log_dir, first);
+			  "dir=%s, stat=opened as it was before a damaged end of its log, error=%s",
+			  set->log_dir, first);
 	return rc;
 }
 
@@ -182,7 +188,8 @@ static int write_format(struct store *s, struct store_key key)
 	return rc;
 }
 
-/* The row is the first that is ever written: a database without any row is one whose making was cut short. */
+/* The row is the first that is ever written: a database without any row is one whose making was cut
+ * short. */
 static int check_format(struct store *s, bool read_only)
 {
 	struct store_key key = store_key_word("format");
@@ -199,7 +206,8 @@ static int check_format(struct store *s, bool read_only)
 	if (rc)
 		return rc;
 	if (n != 1 || v[0] != FORMAT) {
-		snprintf(last_error, sizeof last_error, "format %d, this program knows %d", n ? v[0] : -1, FORMAT);
+		snprintf(last_error, sizeof last_error, "format %d, this program knows %d",
+			 n ? v[0] : -1, FORMAT);
 		rc = -EPROTONOSUPPORT;
 	}
 	free(v);
@@ -214,7 +222,8 @@ static bool is_new(const char *dir)
 	return access(path, F_OK) != 0;
 }
 
-struct store *store_open(const struct store_setup *set, int *error, char *why, size_t cap, bool *created)
+struct store *store_open(const struct store_setup *set, int *error, char *why, size_t cap,
+			 bool *created)
 {
 	struct store *s = xcalloc(1, sizeof *s);
 
@@ -265,9 +274,11 @@ void store_batch_free(struct store_batch *b)
 	free(b);
 }
 
-void store_put(struct store *s, struct store_batch *b, enum store_family f, struct span key, struct span value)
+void store_put(struct store *s, struct store_batch *b, enum store_family f, struct span key,
+	       struct span value)
 {
-	rocksdb_writebatch_put_cf(b->b, s->family[f], key.p, key.n, value.n ? value.p : "", value.n);
+	rocksdb_writebatch_put_cf(b->b, s->family[f], key.p, key.n, value.n ? value.p : "",
+				  value.n);
 }
 
 void store_delete(struct store *s, struct store_batch *b, enum store_family f, struct span key)
@@ -452,7 +463,9 @@ struct store_key store_key_segment(uint64_t seg)
 
 struct store_key store_key_file(uint64_t ta)
 {
-	struct store_key k = { .b = "\x01" "f", .n = 2 };
+	struct store_key k = { .b = "\x01"
+				    "f",
+			       .n = 2 };
 
 	key_u64(&k, ta);
 	return k;
@@ -535,7 +548,8 @@ size_t store_deferred_encode(const struct store_deferred *d, char *dst)
 	struct wire_w w = wire_writer(dst, STORE_DEFERRED_MAX);
 
 	wire_put_u8(&w, DEFERRED_FORMAT);
-	wire_put_u8(&w, (uint8_t)((d->held ? DEFERRED_HELD : 0) | (d->forced ? DEFERRED_FORCED : 0)));
+	wire_put_u8(&w,
+		    (uint8_t)((d->held ? DEFERRED_HELD : 0) | (d->forced ? DEFERRED_FORCED : 0)));
 	wire_put_u64(&w, (uint64_t)d->wall_next);
 	wire_put_u64(&w, (uint64_t)d->wall_last);
 	wire_put_u32(&w, d->attempts);

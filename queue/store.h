@@ -1,15 +1,17 @@
 /*
  * queue/store.h - the database of both queues: one RocksDB with a column family per kind of record.
  *
- *   meta     format, id reservation, ranges of segments that are accounted for, files that are finished, suspensions
- *   ibdb     transaction -> where its content is and its envelope; transaction + recipient -> finished
- *   defedb   transaction + recipient -> when to try again or that it is held, what happened so far
- *   due      time + transaction + recipient -> nothing: the index of defedb by time; held ones are not in it
+ *   meta     format, id reservation, ranges of segments that are accounted for, files that are
+ * finished, suspensions ibdb     transaction -> where its content is and its envelope; transaction
+ * + recipient -> finished defedb   transaction + recipient -> when to try again or that it is held,
+ * what happened so far due      time + transaction + recipient -> nothing: the index of defedb by
+ * time; held ones are not in it
  *
  * Threads: the committer alone writes; others read (iterators and gets are safe in any thread).
  * Keys:    numbers big-endian, so that they sort.
- * Locks:   readers hold `opened` for reading while an iterator lives; only store_reopen() takes it for writing.
- * Errors:  -EIO, -ENOSPC, -EUCLEAN (corrupt) or -EAGAIN, from RocksDB's text, which store_error() keeps.
+ * Locks:   readers hold `opened` for reading while an iterator lives; only store_reopen() takes it
+ * for writing. Errors:  -EIO, -ENOSPC, -EUCLEAN (corrupt) or -EAGAIN, from RocksDB's text, which
+ * store_error() keeps.
  */
 #ifndef QUEUE_STORE_H
 #define QUEUE_STORE_H
@@ -23,30 +25,34 @@ enum store_family { STORE_META = 0, STORE_IBDB, STORE_DEFEDB, STORE_DUE, STORE_F
 struct store;
 
 struct store_setup {
-	const char *dir;                /* DEFEDB.base_directory */
-	const char *log_dir;            /* DEFEDB.log_directory */
+	const char *dir;     /* DEFEDB.base_directory */
+	const char *log_dir; /* DEFEDB.log_directory */
 	uint64_t cache_bytes;
 	uint64_t page_bytes;
-	uint64_t log_bytes;             /* IBDB.size */
-	bool keep_logs;                 /* not remove_unused_logfiles */
-	bool read_only;                 /* for tools beside a stopped qmgr */
+	uint64_t log_bytes; /* IBDB.size */
+	bool keep_logs;     /* not remove_unused_logfiles */
+	bool read_only;     /* for tools beside a stopped qmgr */
 };
 
-/* Opens, creating what is missing. NULL: *error is -errno and why (cap bytes) says what is wrong. *created:
- * the database is new. */
-struct store *store_open(const struct store_setup *s, int *error, char *why, size_t cap, bool *created);
+/* Opens, creating what is missing. NULL: *error is -errno and why (cap bytes) says what is wrong.
+ * *created: the database is new. */
+struct store *store_open(const struct store_setup *s, int *error, char *why, size_t cap,
+			 bool *created);
 void store_close(struct store *s);
-/* After a failed write: close, open again, same handles for all threads; waits for open iterators. 0 or -errno. */
+/* After a failed write: close, open again, same handles for all threads; waits for open iterators.
+ * 0 or -errno. */
 int store_reopen(struct store *s, const struct store_setup *set);
 
 /* ---- writing: committer only */
 struct store_batch;
 struct store_batch *store_batch_new(void);
 void store_batch_free(struct store_batch *b);
-void store_put(struct store *s, struct store_batch *b, enum store_family f, struct span key, struct span value);
+void store_put(struct store *s, struct store_batch *b, enum store_family f, struct span key,
+	       struct span value);
 void store_delete(struct store *s, struct store_batch *b, enum store_family f, struct span key);
 /* For keys that were put exactly once. */
-void store_delete_once(struct store *s, struct store_batch *b, enum store_family f, struct span key);
+void store_delete_once(struct store *s, struct store_batch *b, enum store_family f,
+		       struct span key);
 unsigned store_batch_count(struct store_batch *b);
 /* Writes and syncs; the batch is cleared on success. 0 or -errno. */
 int store_write(struct store *s, struct store_batch *b);
@@ -83,30 +89,30 @@ static inline struct span store_key_span(const struct store_key *k)
 struct store_key store_key_ta(uint64_t ta);
 struct store_key store_key_rcpt(uint64_t ta, uint32_t idx);
 struct store_key store_key_due(usec_t wall, uint64_t ta, uint32_t idx);
-struct store_key store_key_word(const char *word);              /* meta: "format", "ids" */
-struct store_key store_key_segment(uint64_t seg);               /* meta: 's' + seg */
-struct store_key store_key_file(uint64_t ta);                   /* meta: 'f' + ta: own file is finished */
-struct store_key store_key_suspension(uint64_t number);         /* meta: 'p' + number */
+struct store_key store_key_word(const char *word);      /* meta: "format", "ids" */
+struct store_key store_key_segment(uint64_t seg);       /* meta: 's' + seg */
+struct store_key store_key_file(uint64_t ta);           /* meta: 'f' + ta: own file is finished */
+struct store_key store_key_suspension(uint64_t number); /* meta: 'p' + number */
 /* What kind of ibdb or defedb key: true and the parts; *is_rcpt: with a recipient. */
 bool store_key_parse(struct span key, uint64_t *ta, uint32_t *idx, bool *is_rcpt);
 bool store_key_due_parse(struct span key, usec_t *wall, uint64_t *ta, uint32_t *idx);
 
 /* ibdb value: where the content is, then the encoded envelope. */
-size_t store_ta_head_encode(const struct cdb_ref *ref, char *dst);      /* STORE_TA_HEAD bytes */
+size_t store_ta_head_encode(const struct cdb_ref *ref, char *dst); /* STORE_TA_HEAD bytes */
 enum { STORE_TA_HEAD = 33 };
 int store_ta_decode(struct span value, struct cdb_ref *ref, struct span *envelope);
 
 /* defedb value. */
 struct store_deferred {
 	usec_t wall_next;
-	usec_t wall_last;               /* of the last attempt; 0: never tried */
+	usec_t wall_last; /* of the last attempt; 0: never tried */
 	uint32_t attempts;
-	uint8_t warned;                 /* a delay warning was sent */
-	uint8_t stage;                  /* enum msg_stage */
-	bool held;                      /* by the operator: not in `due`, wall_next says nothing */
-	bool forced;                    /* route is the operator's: smar is not asked */
-	struct span reply;              /* last reply */
-	struct span route;              /* encoded; empty: that of the envelope */
+	uint8_t warned;    /* a delay warning was sent */
+	uint8_t stage;     /* enum msg_stage */
+	bool held;         /* by the operator: not in `due`, wall_next says nothing */
+	bool forced;       /* route is the operator's: smar is not asked */
+	struct span reply; /* last reply */
+	struct span route; /* encoded; empty: that of the envelope */
 };
 enum { STORE_DEFERRED_MAX = 1100 + ROUTE_BYTES_MAX };
 size_t store_deferred_encode(const struct store_deferred *d, char *dst);

@@ -20,7 +20,7 @@ struct list {
 	struct suspension *s[];
 };
 
-static struct list *now;                /* NULL: none */
+static struct list *now; /* NULL: none */
 static atomic_uint any;
 static uint64_t last_number;
 static struct timer tick;
@@ -64,11 +64,13 @@ usec_t suspend_until(const struct ta *ta, uint32_t idx, const struct route *rout
 
 	if (!s)
 		return 0;
-	usec_t most = qmgr_live(qm)->retry_max_delay, left = s->wall_until ? s->wall_until - clock_wall() : most;
+	usec_t most = qmgr_live(qm)->retry_max_delay,
+	       left = s->wall_until ? s->wall_until - clock_wall() : most;
 	return clock_steady() + (left < most ? left : most);
 }
 
-uint32_t *suspend_take(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned *count, const struct route *route)
+uint32_t *suspend_take(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned *count,
+		       const struct route *route)
 {
 	if (!suspend_any())
 		return NULL;
@@ -177,8 +179,8 @@ const struct suspension *const *suspend_all(unsigned *count)
 
 const char *suspend_refuses(const struct select *s)
 {
-	const unsigned may = 1u << SELECT_FROM | 1u << SELECT_TO | 1u << SELECT_DOMAIN | 1u << SELECT_HOST |
-			     1u << SELECT_CLIENT;
+	const unsigned may = 1u << SELECT_FROM | 1u << SELECT_TO | 1u << SELECT_DOMAIN |
+			     1u << SELECT_HOST | 1u << SELECT_CLIENT;
 
 	if (select_keys(s) & ~may)
 		return "only from, to, domain, host and client can be used to suspend: the others change while mail waits";
@@ -236,7 +238,8 @@ int suspend_load(struct qmgr *q)
 		memcpy(&number, key.p + 2, 8);
 		struct suspension *s = decode(store_iter_value(it));
 		if (!s) {
-			log_event(LOG_LV_ERROR, LOG_SEV_ERR, "suspend", "stat=a suspension cannot be read");
+			log_event(LOG_LV_ERROR, LOG_SEV_ERR, "suspend",
+				  "stat=a suspension cannot be read");
 			continue;
 		}
 		s->number = __builtin_bswap64(number);
@@ -266,7 +269,8 @@ static void in_batch(struct commit_call *call)
 	if (p->ends)
 		store_delete(s, b, STORE_META, store_key_span(&key));
 	else
-		store_put(s, b, STORE_META, store_key_span(&key), span_of(value, encode(p->s, value, sizeof value)));
+		store_put(s, b, STORE_META, store_key_span(&key),
+			  span_of(value, encode(p->s, value, sizeof value)));
 }
 
 static void in_force(struct qloop *l, void *arg)
@@ -302,7 +306,8 @@ static void send_off(struct qmgr *q, struct pending *own)
 	commit_call(q->committer, &own->call, true);
 }
 
-void suspend_add(struct qmgr *q, struct select *own, usec_t wall_until, void (*fn)(void *arg, uint64_t number), void *arg)
+void suspend_add(struct qmgr *q, struct select *own, usec_t wall_until,
+		 void (*fn)(void *arg, uint64_t number), void *arg)
 {
 	struct pending *p = xcalloc(1, sizeof *p);
 
@@ -313,7 +318,8 @@ void suspend_add(struct qmgr *q, struct select *own, usec_t wall_until, void (*f
 	send_off(q, p);
 }
 
-bool suspend_end(struct qmgr *q, uint64_t number, void (*fn)(void *arg, struct span text), void *arg)
+bool suspend_end(struct qmgr *q, uint64_t number, void (*fn)(void *arg, struct span text),
+		 void *arg)
 {
 	struct suspension *s = list_take(number);
 

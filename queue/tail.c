@@ -13,7 +13,7 @@ struct walk {
 	const char *base;
 	struct segments *segments;
 	struct cdb_reader *reader;
-	struct segment *segment;        /* the one being walked; NULL: the database never heard of it */
+	struct segment *segment; /* the one being walked; NULL: the database never heard of it */
 	int (*each)(void *ctx, struct ta *own);
 	void *ctx;
 };
@@ -74,7 +74,8 @@ static uint64_t generation(const char *base, uint64_t seg)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
-	if (pread(fd, head, sizeof head, 0) != (ssize_t)sizeof head || cdb_seg_head_decode(head, &its, &gen, &bytes))
+	if (pread(fd, head, sizeof head, 0) != (ssize_t)sizeof head ||
+	    cdb_seg_head_decode(head, &its, &gen, &bytes))
 		gen = 0;
 	close(fd);
 	return gen;
@@ -89,7 +90,8 @@ static int one(void *ctx, uint64_t seg, uint64_t ta)
 
 	w->segment = seg ? segments_find(w->segments, seg) : NULL;
 	if (seg) {
-		uint64_t from = w->segment ? segment_front(w->segment, generation(w->base, seg)) : CDB_SEG_HEAD;
+		uint64_t from = w->segment ? segment_front(w->segment, generation(w->base, seg))
+					   : CDB_SEG_HEAD;
 		int rc = cdb_scan(w->base, seg, from, true, record, w, &end);
 
 		/* Gone meanwhile, or damaged: the next start says so. */

@@ -32,7 +32,8 @@ static void enter(const struct tool_spool *t, const char *dir)
 	if (chdir(dir))
 		fatal(EX_NOINPUT, "%s: %s", dir, strerror(errno));
 	if (!is_spool(t))
-		fatal(EX_NOINPUT, "%s is no spool of smX: it has no %s", dir, t->opt.defedb_base_directory);
+		fatal(EX_NOINPUT, "%s is no spool of smX: it has no %s", dir,
+		      t->opt.defedb_base_directory);
 }
 
 static void become_owner(const char *path)
@@ -46,7 +47,8 @@ static void become_owner(const char *path)
 	if (st.st_uid == 0)
 		fatal(EX_NOPERM, "%s belongs to root, not to the account of qmgr", path);
 	struct passwd *pw = getpwuid(st.st_uid);
-	if ((pw ? initgroups(pw->pw_name, st.st_gid) : setgroups(0, NULL)) || setgid(st.st_gid) || setuid(st.st_uid))
+	if ((pw ? initgroups(pw->pw_name, st.st_gid) : setgroups(0, NULL)) || setgid(st.st_gid) ||
+	    setuid(st.st_uid))
 		fatal(EX_NOPERM, "cannot become the owner of %s: %s", path, strerror(errno));
 }
 
@@ -126,7 +128,7 @@ static int send_all(int fd, const char *request)
 }
 
 struct answer {
-	struct buf b;                   /* not copied yet: may be the mark, or the begin of an error */
+	struct buf b; /* not copied yet: may be the mark, or the begin of an error */
 	bool mark;
 	bool told_error;
 };

@@ -1,7 +1,9 @@
 /*
- * queue/tool.h - what mailq, qmgrctl and cdbctl share: where the spool is, whose it is, asking the running qmgr.
+ * queue/tool.h - what mailq, qmgrctl and cdbctl share: where the spool is, whose it is, asking the
+ * running qmgr.
  *
- * Thread: main. All of them exit with a message and a code of sysexits.h when they cannot do their work.
+ * Thread: main. All of them exit with a message and a code of sysexits.h when they cannot do their
+ * work.
  */
 #ifndef QUEUE_TOOL_H
 #define QUEUE_TOOL_H
@@ -15,20 +17,22 @@
 struct tool_spool {
 	struct qmgr_options opt;
 	struct conf_global global;
-	const char *socket;             /* -s, else control_socket */
+	const char *socket; /* -s, else control_socket */
 };
 
-/* Reads the configuration (-f; NULL: the installed one when the installed spool is used, else the defaults), then
- * changes to the spool: dir (-d), else $SMX_SPOOL, else the current folder if it is a spool, else the installed one.
- * As root: becomes the owner of the database's folder, so that nothing is left that qmgr cannot write. */
+/* Reads the configuration (-f; NULL: the installed one when the installed spool is used, else the
+ * defaults), then changes to the spool: dir (-d), else $SMX_SPOOL, else the current folder if it is
+ * a spool, else the installed one. As root: becomes the owner of the database's folder, so that
+ * nothing is left that qmgr cannot write. */
 void tool_begin(struct tool_spool *t, const char *dir, const char *conf, const char *socket);
 
-/* Words of the command line as one selector; without any an empty text. A mistake is shown with its place. */
+/* Words of the command line as one selector; without any an empty text. A mistake is shown with its
+ * place. */
 void tool_selector(char **word, int count, struct buf *text);
 
-/* Sends the request to qmgr and copies the answer to stdout. What begins with "error: " goes to stderr. mark: the
- * answer ends with a line ".", which is not copied: without it the answer is cut. Returns an exit code, or
- * TOOL_NOT_RUNNING: nobody listens. */
+/* Sends the request to qmgr and copies the answer to stdout. What begins with "error: " goes to
+ * stderr. mark: the answer ends with a line ".", which is not copied: without it the answer is cut.
+ * Returns an exit code, or TOOL_NOT_RUNNING: nobody listens. */
 enum { TOOL_NOT_RUNNING = -1 };
 int tool_ask(const struct tool_spool *t, const char *request, bool mark);
 

@@ -1,5 +1,6 @@
 /*
- * queue/unstuff.h - content as it is stored (CRLF lines, dots stuffed) back to what the client meant.
+ * queue/unstuff.h - content as it is stored (CRLF lines, dots stuffed) back to what the client
+ * meant.
  *
  * Pure; the pieces may be cut anywhere. Memory: appends to a buffer.
  */
@@ -8,9 +9,9 @@
 #include "core/buf.h"
 
 struct unstuff {
-	bool raw;                       /* CDB_RAW: bytes as they are */
-	bool lf;                        /* CRLF becomes LF, for a terminal */
-	uint8_t state;                  /* begins as 0 */
+	bool raw;      /* CDB_RAW: bytes as they are */
+	bool lf;       /* CRLF becomes LF, for a terminal */
+	uint8_t state; /* begins as 0 */
 };
 
 /* Appends what `in` means. 0 or -ENOMEM. */

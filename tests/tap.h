@@ -26,7 +26,8 @@ void skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Prints the plan; its value is main()'s exit status. */
 int plan_done(void);
 
-/* A fresh folder, removed with all in it by plan_done() unless SMX_TEST_KEEP is set. Valid to the end. */
+/* A fresh folder, removed with all in it by plan_done() unless SMX_TEST_KEEP is set. Valid to the
+ * end. */
 const char *tap_tmpdir(void);
 
 #endif

@@ -10,10 +10,12 @@ static void steady(void)
 {
 	usec_t a = clock_steady(), wall = clock_wall(), b = clock_steady();
 
-	ok(wall - a < 60 * (usec_t)USEC_PER_SEC && a - wall < 60 * (usec_t)USEC_PER_SEC, "steady time begins at the wall clock's");
+	ok(wall - a < 60 * (usec_t)USEC_PER_SEC && a - wall < 60 * (usec_t)USEC_PER_SEC,
+	   "steady time begins at the wall clock's");
 	ok(b >= a, "and never goes back");
 	usec_t m = clock_now(), s = clock_steady(), m2 = clock_now();
-	ok(s - a >= m - m2 && clock_steady() - s <= clock_now() - m, "and goes on as monotonic time does");
+	ok(s - a >= m - m2 && clock_steady() - s <= clock_now() - m,
+	   "and goes on as monotonic time does");
 }
 
 int main(void)

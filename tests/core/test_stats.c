@@ -124,16 +124,21 @@ static void test_labels(void)
 	stats_add(REPLY_5, 3);
 	stats_on_print(measure);
 	stats_print_text(&b);
-	ok(has(&b, "replies{class=5xx,stage=mail} 3\n") && has(&b, "replies{class=2xx,stage=mail} 0\n"), "labels in text");
+	ok(has(&b, "replies{class=5xx,stage=mail} 3\n") &&
+		   has(&b, "replies{class=2xx,stage=mail} 0\n"),
+	   "labels in text");
 	ok(has(&b, "level                        41\n"), "a gauge that is set while it is printed");
 	buf_eat(&b, buf_len(&b));
 	stats_print_json(&b);
-	ok(has(&b, ",\"replies\":{\"class=2xx,stage=mail\":0,\"class=5xx,stage=mail\":3},\"level\":42"), "labels in JSON");
+	ok(has(&b,
+	       ",\"replies\":{\"class=2xx,stage=mail\":0,\"class=5xx,stage=mail\":3},\"level\":42"),
+	   "labels in JSON");
 	buf_eat(&b, buf_len(&b));
 	stats_print_openmetrics(&b);
-	ok(has(&b, "# TYPE smx_toy_replies counter\n# HELP smx_toy_replies Replies\n"
-		   "smx_toy_replies_total{class=\"2xx\",stage=\"mail\"} 0\n"
-		   "smx_toy_replies_total{class=\"5xx\",stage=\"mail\"} 3\n# TYPE smx_toy_level gauge\n"),
+	ok(has(&b,
+	       "# TYPE smx_toy_replies counter\n# HELP smx_toy_replies Replies\n"
+	       "smx_toy_replies_total{class=\"2xx\",stage=\"mail\"} 0\n"
+	       "smx_toy_replies_total{class=\"5xx\",stage=\"mail\"} 3\n# TYPE smx_toy_level gauge\n"),
 	   "labels in OpenMetrics, the family said once");
 	stats_on_print(NULL);
 	buf_release(&b);

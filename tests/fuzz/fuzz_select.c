@@ -1,8 +1,8 @@
 /*
  * tests/fuzz/fuzz_select.c - any bytes as a selector.
  *
- * What is refused says where and why; what is accepted can be matched, means the same when its text is read again,
- * and selects only messages of its ids when it names some.
+ * What is refused says where and why; what is accepted can be matched, means the same when its text
+ * is read again, and selects only messages of its ids when it names some.
  */
 #include "queue/select.h"
 
@@ -15,9 +15,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct span text = span_of(data, size), part = span_head(text, 900);
 	struct select_error e = { .at = 0 };
 	struct select *s = select_parse(text, &e), *again;
-	struct route r = { .mailer = ROUTE_ESMTP, .count = 1, .host = { { .family = ADDR_IPV4, .ip = { 192, 0, 2, 1 } } } };
-	struct select_row row = { .id = 0x65F1A20301, .sender = part, .rcpt = part, .route = &r, .reply = part,
-				  .state = SELECT_HELD, .attempts = 1, .age_usec = 1 };
+	struct route r = { .mailer = ROUTE_ESMTP,
+			   .count = 1,
+			   .host = { { .family = ADDR_IPV4, .ip = { 192, 0, 2, 1 } } } };
+	struct select_row row = { .id = 0x65F1A20301,
+				  .sender = part,
+				  .rcpt = part,
+				  .route = &r,
+				  .reply = part,
+				  .state = SELECT_HELD,
+				  .attempts = 1,
+				  .age_usec = 1 };
 	const uint64_t *id;
 	size_t n;
 

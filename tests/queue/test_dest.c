@@ -20,7 +20,9 @@ static struct span route_to(uint8_t last)
 	static char bytes[4][ROUTE_BYTES_MAX];
 	static unsigned turn;
 	char *b = bytes[turn++ % 4];
-	struct route r = { .mailer = ROUTE_ESMTP, .count = 1, .host[0] = { .family = ADDR_IPV4, .ip = { 192, 0, 2, last } } };
+	struct route r = { .mailer = ROUTE_ESMTP,
+			   .count = 1,
+			   .host[0] = { .family = ADDR_IPV4, .ip = { 192, 0, 2, last } } };
 
 	return span_of(b, route_encode(&r, b));
 }
@@ -28,12 +30,18 @@ static struct span route_to(uint8_t last)
 static struct ta *ta_of(const char *sender, unsigned rcpts)
 {
 	struct env_rcpt *r = calloc(rcpts, sizeof *r);
-	struct envelope e = { .ta = next_id++, .sender = span_str(sender), .client = { .family = ADDR_IPV4, .ip = { 10, 0, 0, 1 } }, .rcpt = r, .rcpt_count = rcpts };
+	struct envelope e = { .ta = next_id++,
+			      .sender = span_str(sender),
+			      .client = { .family = ADDR_IPV4, .ip = { 10, 0, 0, 1 } },
+			      .rcpt = r,
+			      .rcpt_count = rcpts };
 	struct buf b = { 0 };
 	int error;
 
 	for (unsigned i = 0; i < rcpts; i++)
-		r[i] = (struct env_rcpt){ .addr = SPAN("x@example.org"), .idx = i, .route = ENV_NO_ROUTE };
+		r[i] = (struct env_rcpt){ .addr = SPAN("x@example.org"),
+					  .idx = i,
+					  .route = ENV_NO_ROUTE };
 	envelope_encode(&e, &b);
 	struct ta *ta = aq_ta_new(buf_span(&b), &(struct cdb_ref){ 0 }, &error);
 	buf_release(&b);
@@ -71,7 +79,8 @@ static void order(void)
 	struct ta *a[3], *b = ta_of("bob@x", 1);
 	struct lane *g;
 
-	ok(d && dests_get(dests, route_to(1)) == d && dests_get(dests, route_to(2)) != d, "one destination per route");
+	ok(d && dests_get(dests, route_to(1)) == d && dests_get(dests, route_to(2)) != d,
+	   "one destination per route");
 	ok(dests_get(dests, SPAN("junk")) == NULL, "bytes that are no route");
 	for (int i = 0; i < 3; i++)
 		add(d, a[i] = ta_of("list@x", 1));
@@ -110,7 +119,8 @@ static void share(void)
 	struct ta *two = ta_of("two@x", 1);
 	add(d, two);
 	add(d, one);
-	ok(start(d, 10, 10, &g) != list[6] && start(d, 10, 10, &g) != list[6], "and so do others while it has its half");
+	ok(start(d, 10, 10, &g) != list[6] && start(d, 10, 10, &g) != list[6],
+	   "and so do others while it has its half");
 	unsigned more = 0;
 	for (int i = 0; i < 14; i++)
 		more += start(d, 100, 10, &g) != NULL;
@@ -137,7 +147,8 @@ static void half(void)
 		for_a += ta == a;
 		for_b += ta == b;
 	}
-	ok(for_a == 5 && for_b == 5, "two senders have half of the slots each (%u, %u)", for_a, for_b);
+	ok(for_a == 5 && for_b == 5, "two senders have half of the slots each (%u, %u)", for_a,
+	   for_b);
 	ok(dest_next(d, 10) == NULL, "each has its share");
 	dest_done(g);
 	ok(dest_next(d, 10) == g, "who gives a slot back gets it again");
@@ -164,7 +175,8 @@ static void parts(void)
 	start(d, 10, 10, &g);
 	start(d, 10, 10, &g);
 	is_int(d->queued, 1, "a job of 25 recipients is not done after two attempts of 10");
-	is_int(dest_drain(d, loop_now(loop.loop) - 1, count_job, NULL), 0, "nothing is older than that");
+	is_int(dest_drain(d, loop_now(loop.loop) - 1, count_job, NULL), 0,
+	       "nothing is older than that");
 	is_int(dest_drain(d, INT64_MAX, count_job, NULL), 5, "the rest is taken out");
 	is_int(drained, 5, "and handed over");
 	ok(!dest_waits(d) && d->busy == 2, "the attempts go on");
@@ -177,7 +189,9 @@ static void parts(void)
 
 int main(void)
 {
-	struct occ_setup s = { .max_entries = 100, .initial = 10, .max = 10, .keep_usec = 1, .retry_min_usec = 2 };
+	struct occ_setup s = {
+		.max_entries = 100, .initial = 10, .max = 10, .keep_usec = 1, .retry_min_usec = 2
+	};
 
 	thread_main_register();
 	aq_init(1000);

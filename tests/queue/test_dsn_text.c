@@ -21,7 +21,8 @@ static struct buf make(bool mime, enum dsn_kind kind, const struct dsn_rcpt *r, 
 			      .count = count };
 	struct buf out = { 0 };
 
-	if (dsn_text_head(&t, &out) || buf_add_span(&out, SPAN("Subject: original\r\n\r\nbody\r\n")) ||
+	if (dsn_text_head(&t, &out) ||
+	    buf_add_span(&out, SPAN("Subject: original\r\n\r\nbody\r\n")) ||
 	    dsn_text_tail(&t, &out))
 		ok(false, "made");
 	return out;
@@ -55,24 +56,34 @@ static bool only_crlf_and_short(const struct buf *b)
 
 static void failed(void)
 {
-	struct dsn_rcpt r[] = { { .addr = SPAN("bob@example.net"), .reply = SPAN("550 5.1.1 no such user"), .stage = MSG_AT_RCPT },
-				{ .addr = SPAN("eve@example.net"), .orcpt = SPAN("rfc822;eve@old.example"), .reply = SPAN("554 full"), .stage = MSG_AT_DOT } };
+	struct dsn_rcpt r[] = { { .addr = SPAN("bob@example.net"),
+				  .reply = SPAN("550 5.1.1 no such user"),
+				  .stage = MSG_AT_RCPT },
+				{ .addr = SPAN("eve@example.net"),
+				  .orcpt = SPAN("rfc822;eve@old.example"),
+				  .reply = SPAN("554 full"),
+				  .stage = MSG_AT_DOT } };
 	struct buf b = make(false, DSN_FAILED, r, 2);
 
 	ok(has(&b, "From: Mailer-Daemon@gw.example.org\r\n"), "From");
 	ok(has(&b, "Subject: Undeliverable mail\r\n"), "Subject");
 	ok(has(&b, "To: <alice@example.org>\r\n"), "To");
 	ok(has(&b, "Auto-Submitted: auto-replied\r\n"), "Auto-Submitted, RFC 3834");
-	ok(has(&b, "<bob@example.net>\r\n550 5.1.1 no such user\r\nduring RCPT\r\n"), "recipient, reply, stage");
+	ok(has(&b, "<bob@example.net>\r\n550 5.1.1 no such user\r\nduring RCPT\r\n"),
+	   "recipient, reply, stage");
 	ok(has(&b, "<eve@example.net>\r\n554 full\r\nduring DATA\r\n"), "the second one");
 	ok(has(&b, "Subject: original"), "the original");
 	ok(only_crlf_and_short(&b), "lines in wire form");
 	buf_release(&b);
 	b = make(true, DSN_FAILED, r, 2);
-	ok(has(&b, "Content-Type: multipart/report; report-type=delivery-status;"), "RFC 3464 report");
-	ok(has(&b, "Final-Recipient: rfc822; bob@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n"), "status of the first");
+	ok(has(&b, "Content-Type: multipart/report; report-type=delivery-status;"),
+	   "RFC 3464 report");
+	ok(has(&b,
+	       "Final-Recipient: rfc822; bob@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n"),
+	   "status of the first");
 	ok(has(&b, "Original-Recipient: rfc822;eve@old.example\r\n"), "original recipient");
-	ok(has(&b, "Status: 5.0.0\r\nDiagnostic-Code: smtp; 554 full\r\n"), "status made of the class of the reply");
+	ok(has(&b, "Status: 5.0.0\r\nDiagnostic-Code: smtp; 554 full\r\n"),
+	   "status made of the class of the reply");
 	ok(has(&b, "Content-Type: message/rfc822\r\n"), "the original as a part");
 	ok(has(&b, "-dsn--\r\n"), "closing boundary");
 	ok(only_crlf_and_short(&b), "lines in wire form");
@@ -81,7 +92,9 @@ static void failed(void)
 
 static void delayed(void)
 {
-	struct dsn_rcpt r = { .addr = SPAN("bob@example.net"), .reply = SPAN("450 4.2.1 busy"), .stage = MSG_AT_RCPT };
+	struct dsn_rcpt r = { .addr = SPAN("bob@example.net"),
+			      .reply = SPAN("450 4.2.1 busy"),
+			      .stage = MSG_AT_RCPT };
 	struct buf b = make(true, DSN_DELAYED, &r, 1);
 
 	ok(has(&b, "Subject: Delayed mail\r\n"), "a warning says so");
@@ -106,7 +119,9 @@ static void success(void)
 static void hostile(void)
 {
 	char reply[3000];
-	struct dsn_rcpt r = { .addr = SPAN("a\r\n.\r\nRCPT TO:<x>@example.net"), .reply = { reply, sizeof reply }, .stage = 200 };
+	struct dsn_rcpt r = { .addr = SPAN("a\r\n.\r\nRCPT TO:<x>@example.net"),
+			      .reply = { reply, sizeof reply },
+			      .stage = 200 };
 
 	for (size_t i = 0; i < sizeof reply; i++)
 		reply[i] = i % 7 ? (char)i : '\n';

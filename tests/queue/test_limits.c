@@ -86,7 +86,8 @@ static void wrong(void)
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		make(cases[i].text);
 		is_int(load(errors, sizeof errors), -EINVAL, cases[i].says);
-		ok(strstr(errors, cases[i].says) && strstr(errors, path), "says so: %s", strtok(errors, "\n"));
+		ok(strstr(errors, cases[i].says) && strstr(errors, path), "says so: %s",
+		   strtok(errors, "\n"));
 	}
 	is_int(limits_get(LIMITS_OCI, &a, 7777), 1, "the last good map is still in force");
 }
@@ -108,7 +109,8 @@ int main(int argc, char **argv)
 	struct addr a = ip("10.0.0.1");
 
 	(void)argc;
-	snprintf(createmap, sizeof createmap, "%.*s/../../bin/createmap", (int)(strrchr(argv[0], '/') - argv[0]), argv[0]);
+	snprintf(createmap, sizeof createmap, "%.*s/../../bin/createmap",
+		 (int)(strrchr(argv[0], '/') - argv[0]), argv[0]);
 	snprintf(path, sizeof path, "%s/qmgr_conf.db", tap_tmpdir());
 	thread_main_register();
 	is_int(limits_get(LIMITS_OCM, &a, 12), 12, "before anything was loaded");

@@ -45,10 +45,12 @@ int main(void)
 	is_int(marks_read(base, 0x15, 7, &l), -ENOENT, "no file");
 	ok(!marks_add(&m, 0x15, 7, 4096, 100), "one waits");
 	marks_add(&m, 0x15, 7, 8192, 200);
-	ok(!marks_due(m, 100 + MARKS_WAIT_USEC - 1) && marks_due(m, 100 + MARKS_WAIT_USEC), "for some seconds");
+	ok(!marks_due(m, 100 + MARKS_WAIT_USEC - 1) && marks_due(m, 100 + MARKS_WAIT_USEC),
+	   "for some seconds");
 	marks_write(m, base);
 	ok(!marks_due(m, INT64_MAX), "written");
-	ok(!marks_read(base, 0x15, 7, &l) && l.count == 2 && marks_has(&l, 4096) && marks_has(&l, 8192) && !marks_has(&l, 64),
+	ok(!marks_read(base, 0x15, 7, &l) && l.count == 2 && marks_has(&l, 4096) &&
+		   marks_has(&l, 8192) && !marks_has(&l, 64),
 	   "both come back");
 	marks_list_free(&l);
 	is_int((int64_t)finished(8), 0, "nothing of it holds for another generation");
@@ -70,7 +72,8 @@ int main(void)
 	ok(full, "enough to be written at once");
 	marks_write(m, base);
 	ok(finished(9) == MARKS_WRITE_AT && finished(7) == 0, "a new generation begins a new file");
-	ok(!stat(path, &st) && st.st_size == MARKS_WRITE_AT * MARKS_ENTRY, "which has nothing of the old one");
+	ok(!stat(path, &st) && st.st_size == MARKS_WRITE_AT * MARKS_ENTRY,
+	   "which has nothing of the old one");
 	marks_free(m);
 	m = NULL;
 	marks_add(&m, 0x16, 1, 4096, 0);

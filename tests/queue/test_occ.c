@@ -90,7 +90,11 @@ static void table(void)
 
 int main(void)
 {
-	struct occ_setup s = { .max_entries = 100, .initial = 4, .max = 8, .keep_usec = 3600 * S, .retry_min_usec = 20 * S };
+	struct occ_setup s = { .max_entries = 100,
+			       .initial = 4,
+			       .max = 8,
+			       .keep_usec = 3600 * S,
+			       .retry_min_usec = 20 * S };
 
 	thread_main_register();
 	occ_init(&s);

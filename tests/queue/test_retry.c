@@ -22,8 +22,8 @@ int main(void)
 	bool bounded = true;
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-		is_int(retry_delay(300 * S, 14400 * S, cases[i].attempts, cases[i].random) / S, cases[i].want_sec,
-		       cases[i].name);
+		is_int(retry_delay(300 * S, 14400 * S, cases[i].attempts, cases[i].random) / S,
+		       cases[i].want_sec, cases[i].name);
 	for (uint32_t a = 0; a < 40; a++)
 		for (uint32_t r = 0; r < 3000; r += 7) {
 			usec_t d = retry_delay(2 * S, 4 * S, a, r);

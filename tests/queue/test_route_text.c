@@ -4,7 +4,7 @@
 int main(void)
 {
 	static const struct {
-		const char *text, *want;        /* want NULL: refused */
+		const char *text, *want; /* want NULL: refused */
 		const char *why;
 	} cases[] = {
 		{ "[192.0.2.1]", "[192.0.2.1]", "" },
@@ -52,7 +52,8 @@ int main(void)
 	char why[200];
 	for (unsigned i = 0; i <= ROUTE_HOSTS_MAX; i++)
 		buf_printf(&many, "%s[10.0.0.%u]", i ? "," : "", i);
-	ok(route_text_parse(buf_span(&many), &r, why, sizeof why) && strstr(why, "more than"), "too many hosts");
+	ok(route_text_parse(buf_span(&many), &r, why, sizeof why) && strstr(why, "more than"),
+	   "too many hosts");
 	buf_release(&many);
 	return plan_done();
 }

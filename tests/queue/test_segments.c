@@ -29,16 +29,20 @@ static int make_segment(uint64_t seg, uint64_t gen)
 }
 
 /* A whole record of `bytes` of content at off; returns its length. */
-static uint64_t make_record(int fd, uint64_t off, uint64_t gen, uint64_t ta, uint32_t bytes, uint32_t flags)
+static uint64_t make_record(int fd, uint64_t off, uint64_t gen, uint64_t ta, uint32_t bytes,
+			    uint32_t flags)
 {
 	char head[CDB_HEAD], *content = malloc(bytes);
-	struct cdb_head h = { .gen = gen, .ta = ta, .content_bytes = bytes, .envelope_bytes = 3, .flags = flags };
+	struct cdb_head h = {
+		.gen = gen, .ta = ta, .content_bytes = bytes, .envelope_bytes = 3, .flags = flags
+	};
 
 	memset(content, 'x', bytes);
 	h.content_crc = crc32c(0, content, bytes);
 	h.envelope_crc = crc32c(0, "env", 3);
 	cdb_head_encode(&h, head);
-	if (pwrite(fd, head, sizeof head, (off_t)off) < 0 || pwrite(fd, content, bytes, (off_t)off + CDB_HEAD) < 0 ||
+	if (pwrite(fd, head, sizeof head, (off_t)off) < 0 ||
+	    pwrite(fd, content, bytes, (off_t)off + CDB_HEAD) < 0 ||
 	    pwrite(fd, "env", 3, (off_t)off + CDB_HEAD + bytes) < 0)
 		ok(false, "record written");
 	free(content);
@@ -62,7 +66,8 @@ static void ranges(void)
 	ok(g != NULL, "segment opened");
 	srand(4711);
 	for (int i = 0; i < 5000 && same; i++) {
-		unsigned from = CDB_SEG_HEAD / CDB_STEP + (unsigned)rand() % 2000, n = 1 + (unsigned)rand() % 5;
+		unsigned from = CDB_SEG_HEAD / CDB_STEP + (unsigned)rand() % 2000,
+			 n = 1 + (unsigned)rand() % 5;
 		bool known = model[from];
 		unsigned free_steps = 0;
 
@@ -77,7 +82,8 @@ static void ranges(void)
 			same = segment_has(g, (uint64_t)k * CDB_STEP) == (model[k] != 0);
 	}
 	ok(same, "5000 random ranges as a model says");
-	ok(segments_get(t, 0x10, 2, &error) == NULL && error == -ESTALE, "another generation is not there");
+	ok(segments_get(t, 0x10, 2, &error) == NULL && error == -ESTALE,
+	   "another generation is not there");
 	ok(segments_get(t, 0x99, 1, &error) == NULL && error == -ENOENT, "a missing file");
 	close(fd);
 	segments_free(t);
@@ -114,7 +120,9 @@ static void replay(void)
 	struct segment *g = segments_get(t, 0x20, 3, &error);
 	bool alive;
 
-	ok(segment_account(g, a, cdb_record_bytes(&(struct cdb_head){ .content_bytes = 500, .envelope_bytes = 3 })),
+	ok(segment_account(g, a,
+			   cdb_record_bytes(&(struct cdb_head){ .content_bytes = 500,
+								.envelope_bytes = 3 })),
 	   "first record committed");
 	segment_dirty(t, g);
 	is_int(segments_sync(t, NULL, NULL), 1, "one sync");
@@ -134,7 +142,8 @@ static void replay(void)
 	replayed = 0;
 	is_int(segment_replay(t, g, each, NULL, &alive), 0, "replayed");
 	ok(alive, "its writer is alive");
-	is_int(replayed, 2, "only what was not accounted for, is whole, of this generation and not dead");
+	is_int(replayed, 2,
+	       "only what was not accounted for, is whole, of this generation and not dead");
 	is_int((int64_t)last_ta, 105, "behind a hole too");
 	ok(segment_has(g, b) && segment_has(g, f + 640), "now accounted for");
 	ok(!segment_has(g, e), "a torn record of a living writer may still be finished");
@@ -174,7 +183,8 @@ static void reap(void)
 {
 	struct segments *t = segments_new(base);
 	int error, fd = make_segment(0x30, 1), fd2 = make_segment(0x31, 1);
-	struct segment *g = segments_get(t, 0x30, 1, &error), *g2 = segments_get(t, 0x31, 1, &error);
+	struct segment *g = segments_get(t, 0x30, 1, &error),
+		       *g2 = segments_get(t, 0x31, 1, &error);
 
 	segment_owner(g, 77);
 	segment_account(g, CDB_SEG_HEAD, 640);
@@ -200,10 +210,12 @@ static void reap(void)
 	write_rows(t);
 	flock(fd2, LOCK_EX);
 	segments_orphan(t, 78);
-	ok(!segment_orphaned(g2), "a broken link alone changes nothing while the process holds the file");
+	ok(!segment_orphaned(g2),
+	   "a broken link alone changes nothing while the process holds the file");
 	flock(fd2, LOCK_UN);
 	segments_reap(t, recycle_yes, NULL);
-	ok(segment_orphaned(g2) && segment_has(g2, CDB_SEG_HEAD + 64), "its process has gone: the hole will never count");
+	ok(segment_orphaned(g2) && segment_has(g2, CDB_SEG_HEAD + 64),
+	   "its process has gone: the hole will never count");
 	ok(file_there(0x31), "the file stays until that is in the database");
 	write_rows(t);
 	segments_reap(t, recycle_yes, NULL);
@@ -215,7 +227,9 @@ static void reap(void)
 
 int main(void)
 {
-	struct store_setup set = { .cache_bytes = 1 << 20, .page_bytes = 4096, .log_bytes = 4 << 20 };
+	struct store_setup set = { .cache_bytes = 1 << 20,
+				   .page_bytes = 4096,
+				   .log_bytes = 4 << 20 };
 	char dir[300], log_dir[300], why[300];
 	int error;
 	bool created;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 #define HOUR (3600 * (usec_t)USEC_PER_SEC)
-#define ID1 "S0000000065F1A20301"
-#define ID2 "S0000000065F1A20401"
-#define ID3 "S0000000065F1A2FF01"
+#define ID1  "S0000000065F1A20301"
+#define ID2  "S0000000065F1A20401"
+#define ID3  "S0000000065F1A2FF01"
 
 static struct route route_of(uint8_t mailer, const char *ip, uint16_t port)
 {
@@ -148,7 +148,8 @@ static void matches(void)
 
 		/* One case is an error on purpose: text after a quoted value. */
 		if (!s && !strcmp(cases[i].text, "to=\"a,b\"@example.com")) {
-			is_str(e.text, "a space is missing after the quoted value", "text after a quoted value");
+			is_str(e.text, "a space is missing after the quoted value",
+			       "text after a quoted value");
 			continue;
 		}
 		ok(s && select_match(s, &row) == cases[i].want, "'%s' %s", cases[i].text,
@@ -165,13 +166,15 @@ static void other_rows(void)
 		const char *text;
 		bool want;
 	} cases[] = {
-		{ "host=lmtp:", true },	       { "host=none", false },	{ "host=192.0.2.1", false },
-		{ "reply=none", true },	       { "reply=", false },	{ "from=<>", true },
-		{ "from=\"\"", true },	       { "domain=\"\"", true }, { "age>0s", false },
-		{ "newer=1s", true },	       { "attempts=0", true },
+		{ "host=lmtp:", true }, { "host=none", false },  { "host=192.0.2.1", false },
+		{ "reply=none", true }, { "reply=", false },     { "from=<>", true },
+		{ "from=\"\"", true },  { "domain=\"\"", true }, { "age>0s", false },
+		{ "newer=1s", true },   { "attempts=0", true },
 	};
 	struct route local = route_of(ROUTE_LMTP_LOCAL, NULL, 0);
-	struct select_row r = { .rcpt = SPAN("local"), .route = &local, .age_usec = -5, .state = SELECT_ACTIVE };
+	struct select_row r = {
+		.rcpt = SPAN("local"), .route = &local, .age_usec = -5, .state = SELECT_ACTIVE
+	};
 	struct select_error e;
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -237,13 +240,15 @@ static void errors(void)
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct select *s = select_parse(span_str(cases[i].text), &e);
 
-		if (!ok(!s && e.at == cases[i].at && strstr(e.text, cases[i].part), "error in '%s'", cases[i].text))
+		if (!ok(!s && e.at == cases[i].at && strstr(e.text, cases[i].part), "error in '%s'",
+			cases[i].text))
 			diag("at %zu: %s", e.at, s ? "accepted" : e.text);
 		select_free(s);
 	}
 	char *big = malloc(SELECT_TEXT_MAX + 2);
 	memset(big, ' ', SELECT_TEXT_MAX + 2);
-	ok(!select_parse(span_of(big, SELECT_TEXT_MAX + 1), &e) && strstr(e.text, "too long"), "too long a text");
+	ok(!select_parse(span_of(big, SELECT_TEXT_MAX + 1), &e) && strstr(e.text, "too long"),
+	   "too long a text");
 	free(big);
 }
 
@@ -251,7 +256,7 @@ static void ids(void)
 {
 	static const struct {
 		const char *text;
-		int want;               /* -1: any */
+		int want; /* -1: any */
 	} cases[] = {
 		{ "", -1 },
 		{ "all", -1 },
@@ -274,7 +279,8 @@ static void ids(void)
 		size_t n = 0;
 		bool some = s && select_ids(s, &id, &n);
 
-		is_int(some ? (int)n : -1, cases[i].want, cases[i].text[0] ? cases[i].text : "(empty)");
+		is_int(some ? (int)n : -1, cases[i].want,
+		       cases[i].text[0] ? cases[i].text : "(empty)");
 		select_free(s);
 	}
 	struct select_error e;
@@ -318,14 +324,16 @@ static void globs(void)
 		const char *pattern, *text;
 		bool want;
 	} cases[] = {
-		{ "", "", true },      { "", "a", false },   { "*", "", true },	     { "*", "abc", true },
-		{ "a*c", "abbc", true }, { "a*c", "abcd", false }, { "*b*", "abc", true }, { "?", "", false },
-		{ "??", "ab", true },  { "A", "a", true },   { "*a*b*a", "xaybza", true }, { "**", "x", true },
+		{ "", "", true },       { "", "a", false },           { "*", "", true },
+		{ "*", "abc", true },   { "a*c", "abbc", true },      { "a*c", "abcd", false },
+		{ "*b*", "abc", true }, { "?", "", false },           { "??", "ab", true },
+		{ "A", "a", true },     { "*a*b*a", "xaybza", true }, { "**", "x", true },
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-		ok(select_glob(span_str(cases[i].pattern), span_str(cases[i].text)) == cases[i].want, "glob '%s' of '%s'",
-		   cases[i].pattern, cases[i].text);
+		ok(select_glob(span_str(cases[i].pattern), span_str(cases[i].text)) ==
+			   cases[i].want,
+		   "glob '%s' of '%s'", cases[i].pattern, cases[i].text);
 }
 
 int main(void)

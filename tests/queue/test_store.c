@@ -27,42 +27,57 @@ static struct store *open_it(bool *created)
 
 static void keys(void)
 {
-	struct store_key a = store_key_rcpt(5, 7), b = store_key_ta(6), due = store_key_due(1000, 5, 7);
+	struct store_key a = store_key_rcpt(5, 7), b = store_key_ta(6),
+			 due = store_key_due(1000, 5, 7);
 	uint64_t ta;
 	uint32_t idx;
 	bool is_rcpt;
 	usec_t wall;
 
-	ok(store_key_parse(store_key_span(&a), &ta, &idx, &is_rcpt) && ta == 5 && idx == 7 && is_rcpt, "recipient key");
-	ok(store_key_parse(store_key_span(&b), &ta, &idx, &is_rcpt) && ta == 6 && !is_rcpt, "transaction key");
+	ok(store_key_parse(store_key_span(&a), &ta, &idx, &is_rcpt) && ta == 5 && idx == 7 &&
+		   is_rcpt,
+	   "recipient key");
+	ok(store_key_parse(store_key_span(&b), &ta, &idx, &is_rcpt) && ta == 6 && !is_rcpt,
+	   "transaction key");
 	ok(memcmp(a.b, b.b, 8) < 0, "recipients sort behind their transaction, before the next");
-	ok(store_key_due_parse(store_key_span(&due), &wall, &ta, &idx) && wall == 1000 && ta == 5 && idx == 7, "due key");
+	ok(store_key_due_parse(store_key_span(&due), &wall, &ta, &idx) && wall == 1000 && ta == 5 &&
+		   idx == 7,
+	   "due key");
 	ok(!store_key_parse(SPAN("short"), &ta, &idx, &is_rcpt), "a key of another length is none");
 }
 
 static void records(void)
 {
 	char buf[STORE_DEFERRED_MAX];
-	struct store_deferred d = { .wall_next = 1, .wall_last = 2, .attempts = 3, .warned = 1, .stage = 6, .reply = SPAN("450 4.2.1 x") };
+	struct store_deferred d = { .wall_next = 1,
+				    .wall_last = 2,
+				    .attempts = 3,
+				    .warned = 1,
+				    .stage = 6,
+				    .reply = SPAN("450 4.2.1 x") };
 	struct store_deferred out;
 	struct cdb_ref ref = { 1, 2, 3, 4 }, back;
 	struct span blob;
 	size_t n = store_deferred_encode(&d, buf);
 
 	is_int(store_deferred_decode(span_of(buf, n), &out), 0, "deferred record");
-	ok(out.wall_next == 1 && out.attempts == 3 && out.warned == 1 && span_eq(out.reply, d.reply), "comes back");
+	ok(out.wall_next == 1 && out.attempts == 3 && out.warned == 1 &&
+		   span_eq(out.reply, d.reply),
+	   "comes back");
 	ok(!out.held && !out.forced && !out.route.n, "neither held nor sent elsewhere");
 	d.held = d.forced = true;
 	d.route = SPAN("route");
 	n = store_deferred_encode(&d, buf);
-	ok(!store_deferred_decode(span_of(buf, n), &out) && out.held && out.forced && span_eq(out.route, d.route),
+	ok(!store_deferred_decode(span_of(buf, n), &out) && out.held && out.forced &&
+		   span_eq(out.route, d.route),
 	   "held, with another route");
 	for (size_t i = 0; i < n; i++)
 		if (store_deferred_decode(span_of(buf, i), &out) == 0)
 			ok(false, "cut at %zu", i);
 	store_ta_head_encode(&ref, buf);
 	memcpy(buf + STORE_TA_HEAD, "blob", 4);
-	is_int(store_ta_decode(span_of(buf, STORE_TA_HEAD + 4), &back, &blob), 0, "transaction record");
+	is_int(store_ta_decode(span_of(buf, STORE_TA_HEAD + 4), &back, &blob), 0,
+	       "transaction record");
 	ok(back.off == 3 && span_eq(blob, SPAN("blob")), "comes back");
 }
 
@@ -90,7 +105,8 @@ static void written(void)
 	is_mem(v, n, "value", 5, "with its value");
 	free(v);
 	is_int(store_reopen(s, &setup), 0, "reopened");
-	is_int(store_get(s, STORE_IBDB, store_key_span(&k), &v, &n), 0, "the row is there after that");
+	is_int(store_get(s, STORE_IBDB, store_key_span(&k), &v, &n), 0,
+	       "the row is there after that");
 	free(v);
 	store_delete_once(s, b, STORE_IBDB, store_key_span(&k));
 	is_int(store_write(s, b), 0, "deleted");
@@ -137,13 +153,16 @@ static void torn(void)
 	store_close(s);
 	int fd = open(path, O_RDWR);
 	memset(big, 0, 512);
-	ok(pwrite(fd, big, 512, (before.st_size + 6000) / 512 * 512) == 512, "a sector of the last write is missing");
+	ok(pwrite(fd, big, 512, (before.st_size + 6000) / 512 * 512) == 512,
+	   "a sector of the last write is missing");
 	close(fd);
 	s = open_it(&created);
 	ok(s != NULL, "the database opens");
-	is_int(s ? store_get(s, STORE_IBDB, store_key_span(&k1), &v, &n) : -1, 0, "with the write before");
+	is_int(s ? store_get(s, STORE_IBDB, store_key_span(&k1), &v, &n) : -1, 0,
+	       "with the write before");
 	free(s ? v : NULL);
-	is_int(s ? store_get(s, STORE_IBDB, store_key_span(&k2), &v, &n) : -1, -ENOENT, "without the torn one");
+	is_int(s ? store_get(s, STORE_IBDB, store_key_span(&k2), &v, &n) : -1, -ENOENT,
+	       "without the torn one");
 	store_batch_free(b);
 	store_close(s);
 	free(big);
@@ -171,7 +190,8 @@ static void half_made(void)
 	is_int(store_write(s, b), 0, "a database without rows");
 	store_close(s);
 	s = open_it(&created);
-	ok(s && store_get(s, STORE_META, store_key_span(&k), &v, &n) == 0, "opens, and has its format");
+	ok(s && store_get(s, STORE_META, store_key_span(&k), &v, &n) == 0,
+	   "opens, and has its format");
 	free(s ? v : NULL);
 	store_delete(s, b, STORE_META, store_key_span(&k));
 	store_put(s, b, STORE_IBDB, store_key_span(&other), SPAN("x"));
@@ -206,7 +226,11 @@ int main(void)
 	snprintf(log_dir, sizeof log_dir, "%s/ibdb", tap_tmpdir());
 	mkdir(dir, 0700);
 	mkdir(log_dir, 0700);
-	setup = (struct store_setup){ .dir = dir, .log_dir = log_dir, .cache_bytes = 1 << 20, .page_bytes = 4096, .log_bytes = 4 << 20 };
+	setup = (struct store_setup){ .dir = dir,
+				      .log_dir = log_dir,
+				      .cache_bytes = 1 << 20,
+				      .page_bytes = 4096,
+				      .log_bytes = 4 << 20 };
 	keys();
 	records();
 	written();

@@ -23,7 +23,8 @@ static void check(size_t i, bool lf, size_t step)
 	for (size_t at = 0; at < in.n; at += step)
 		unstuff_add(&u, span_head(span_from(in, at), step), &out);
 	unstuff_end(&u, &out);
-	ok(span_eq(buf_span(&out), want), "%s, %s, pieces of %zu", cases[i].name, lf ? "LF" : "CRLF", step);
+	ok(span_eq(buf_span(&out), want), "%s, %s, pieces of %zu", cases[i].name,
+	   lf ? "LF" : "CRLF", step);
 	buf_release(&out);
 }
 
