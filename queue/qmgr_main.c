@@ -37,6 +37,14 @@ static struct qmgr qm;
 static struct process_signals signals;
 static struct recovered found;
 
+/* RocksDB calls a missing file an I/O error. */
+static const char *advice(int error, const char *why)
+{
+	bool damaged = error == -EUCLEAN || (error == -EIO && strstr(why, "No such file"));
+
+	return damaged ? "; cdbctl rebuild makes a new one, rebuild -n lists first" : "";
+}
+
 static void open_store(void)
 {
 	const struct qmgr_options *o = &qm.opt;
@@ -54,12 +62,12 @@ static void open_store(void)
 	};
 	qm.store = store_open(&qm.store_setup, &error, why, sizeof why, &created);
 	if (!qm.store)
-		fatal(error == -EBUSY ? EX_TEMPFAIL : EX_CONFIG, "database in %s: %s",
-		      o->defedb_base_directory, why);
+		fatal(error == -EBUSY ? EX_TEMPFAIL : EX_CONFIG, "database in %s: %s%s",
+		      o->defedb_base_directory, why, advice(error, why));
 	error = recover(&qm, &found, why, sizeof why);
 	if (error)
-		fatal(EX_CONFIG, "database in %s: %s (%s)", o->defedb_base_directory, why,
-		      strerror(-error));
+		fatal(EX_CONFIG, "database in %s: %s (%s)%s", o->defedb_base_directory, why,
+		      strerror(-error), advice(error, why));
 	if (created && found.replayed)
 		log_event(
 			LOG_LV_ERROR, LOG_SEV_CRIT, "qmgr",

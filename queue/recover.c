@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "queue/census.h"
 #include "queue/keeper.h"
+#include "queue/marks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,8 @@ struct work {
 	struct store_batch *batch;
 	struct cdb_reader *reader;
 	const char *base;
+	struct marks_list marks;        /* of the segment below */
+	uint64_t marks_seg, marks_gen;
 };
 
 static void seen(struct recovered *out, uint64_t id)
@@ -185,6 +188,20 @@ static bool in_database(struct work *w, uint64_t id)
 	return true;
 }
 
+/* The database is younger than this record, which was finished before it was lost. */
+static bool is_marked(struct work *w, const struct cdb_ref *ref)
+{
+	if (!ref->seg)
+		return false;
+	if (w->marks_seg != ref->seg || w->marks_gen != ref->gen) {
+		marks_list_free(&w->marks);
+		marks_read(w->base, ref->seg, ref->gen, &w->marks);
+		w->marks_seg = ref->seg;
+		w->marks_gen = ref->gen;
+	}
+	return marks_has(&w->marks, ref->off);
+}
+
 /* A record that the database does not know: accepted in the last moments before the end. */
 static int replay_record(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h)
 {
@@ -193,7 +210,7 @@ static int replay_record(void *ctx, const struct cdb_ref *ref, const struct cdb_
 	int error;
 
 	seen(w->out, h->ta);
-	if (aq_find(h->ta) || in_database(w, h->ta))
+	if (aq_find(h->ta) || in_database(w, h->ta) || is_marked(w, ref))
 		return 0;
 	error = cdb_open_record(w->reader, ref, h->ta, &rec);
 	if (error) {
@@ -343,6 +360,7 @@ int recover(struct qmgr *q, struct recovered *out, char *why, size_t cap)
 		if (rc)
 			snprintf(why, cap, "database: %s", store_error());
 	}
+	marks_list_free(&w.marks);
 	cdb_reader_free(w.reader);
 	store_batch_free(w.batch);
 	return rc;
