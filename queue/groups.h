@@ -23,6 +23,7 @@ enum groups_order { GROUPS_BY_QUEUED = 0, GROUPS_BY_ATTEMPTS };
 
 struct groups;
 
+/* An empty table, and its end. */
 struct groups *groups_new(void);
 void groups_free(struct groups *own);
 /* "host", "domain", "from", "client", "reply". */

@@ -18,7 +18,6 @@ struct keeper {
 	pthread_cond_t cond;
 	atomic_bool stop;
 	usec_t wall_low; /* lowest time deferred since the last walk, 0: none */
-	usec_t hurry;
 	struct ordered *ordered, **ordered_end;
 	struct ordered *again; /* own: their transaction is being unloaded */
 	atomic_uint ordered_count;
@@ -345,10 +344,10 @@ static usec_t walk(struct keeper *k, usec_t upto)
 }
 
 /* Sleeps until then, or until somebody has news. */
-static usec_t wait_until(struct keeper *k, usec_t wall)
+static void wait_until(struct keeper *k, usec_t wall)
 {
 	pthread_mutex_lock(&k->lock);
-	while (!k->stop && !k->wall_low && !k->hurry && !k->ordered && clock_steady() < wall) {
+	while (!k->stop && !k->wall_low && !k->ordered && clock_steady() < wall) {
 		usec_t left = wall - clock_steady();
 		struct timespec ts;
 
@@ -364,27 +363,20 @@ static usec_t wait_until(struct keeper *k, usec_t wall)
 	}
 	if (k->wall_low && k->wall_low < k->cursor)
 		k->cursor = k->wall_low;
-	usec_t upto = k->hurry;
-	if (upto)
-		k->cursor = 0;
-	k->wall_low = k->hurry = 0;
+	k->wall_low = 0;
 	pthread_mutex_unlock(&k->lock);
-	return upto;
 }
 
 static void run(void *arg)
 {
 	struct keeper *k = arg;
-	usec_t upto = 0;
 
 	rcu_offline();
 	while (!k->stop) {
 		run_orders(k);
-		usec_t now = clock_steady();
-		usec_t again = walk(k, upto > now ? upto : now),
-		       soon = clock_steady() + FULL_WAIT_USEC;
+		usec_t again = walk(k, clock_steady()), soon = clock_steady() + FULL_WAIT_USEC;
 
-		upto = wait_until(k, k->again && again > soon ? soon : again);
+		wait_until(k, k->again && again > soon ? soon : again);
 	}
 	rcu_online();
 }
@@ -428,18 +420,6 @@ void keeper_deferred(void *qmgr, usec_t wall_next)
 	pthread_mutex_lock(&k->lock);
 	if (!k->wall_low || wall_next < k->wall_low)
 		k->wall_low = wall_next;
-	pthread_cond_signal(&k->cond);
-	pthread_mutex_unlock(&k->lock);
-}
-
-void keeper_hurry(usec_t wall_upto)
-{
-	struct keeper *k = the;
-
-	if (!k)
-		return;
-	pthread_mutex_lock(&k->lock);
-	k->hurry = wall_upto;
 	pthread_cond_signal(&k->cond);
 	pthread_mutex_unlock(&k->lock);
 }

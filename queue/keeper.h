@@ -18,8 +18,6 @@ struct keeper *keeper_start(struct qmgr *q);
 void keeper_stop(struct keeper *k);
 /* Committer: recipients were deferred, the earliest to wall_next. */
 void keeper_deferred(void *qmgr, usec_t wall_next);
-/* Look now, whatever the time of the entries says, up to wall_upto (retry now). Any thread. */
-void keeper_hurry(usec_t wall_upto);
 /* Bring these recipients of one transaction back, whatever their time, with an order for their
  * loop. idx is copied, the caller keeps its reference to o. Any thread. */
 struct order;

@@ -14,7 +14,8 @@
 
 enum { TEXT_MAX = 1024 };
 
-const char *listing_state(uint8_t state)
+/* "active", "deferred", "held", "failed", "done". */
+static const char *state_name(uint8_t state)
 {
 	static const char *const name[] = { [RCPT_ACTIVE] = "active",
 					    [RCPT_DEFERRED] = "deferred",
@@ -176,7 +177,7 @@ static int put_rcpt(const struct ta *ta, uint32_t idx, struct buf *out)
 	if (!rc)
 		rc = listing_json_string(ta->env.rcpt[idx].addr, out);
 	if (!rc)
-		rc = buf_printf(out, ",\"state\":\"%s\",\"attempts\":%u", listing_state(state),
+		rc = buf_printf(out, ",\"state\":\"%s\",\"attempts\":%u", state_name(state),
 				atomic_load(&r->attempts));
 	if (!rc)
 		rc = put_member("last_reply", reply, out);
@@ -267,7 +268,7 @@ static int show_rcpt(const struct ta *ta, uint32_t idx, struct buf *out)
 	if (!rc)
 		rc = put_addr(ta->env.rcpt[idx].addr, out);
 	if (!rc)
-		rc = buf_printf(out, "\n  state:    %s\n  attempts: %u\n", listing_state(state),
+		rc = buf_printf(out, "\n  state:    %s\n  attempts: %u\n", state_name(state),
 				atomic_load(&r->attempts));
 	if (!rc && last)
 		rc = put_when("  last:     ", last, out);

@@ -19,8 +19,6 @@ int listing_text(const struct ta *ta, const uint32_t *idx, unsigned count, struc
 int listing_json(const struct ta *ta, const uint32_t *idx, unsigned count, struct buf *out);
 /* All that is known, one line for each fact. */
 int listing_show(const struct ta *ta, const uint32_t *idx, unsigned count, struct buf *out);
-/* "active", "deferred", "held", "failed", "done". */
-const char *listing_state(uint8_t rcpt_state);
 /* s in quotes, escaped for JSON. */
 int listing_json_string(struct span s, struct buf *out);
 /* Foreign text, cut; control bytes as %XX. */

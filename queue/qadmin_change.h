@@ -8,6 +8,7 @@
 #define QUEUE_QADMIN_CHANGE_H
 #include "core/ctl.h"
 
+/* The verb: begins with the selector that follows it, goes on until all is durable. */
 enum ctl_step qadmin_change_retry(struct ctl_request *rq);
 enum ctl_step qadmin_change_hold(struct ctl_request *rq);
 enum ctl_step qadmin_change_release(struct ctl_request *rq);

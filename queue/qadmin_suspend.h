@@ -7,6 +7,7 @@
 #define QUEUE_QADMIN_SUSPEND_H
 #include "core/ctl.h"
 
+/* The verbs suspend, resume and suspensions. */
 enum ctl_step qadmin_suspend_run(struct ctl_request *rq);
 enum ctl_step qadmin_suspend_resume(struct ctl_request *rq);
 enum ctl_step qadmin_suspend_list(struct ctl_request *rq);

@@ -8,6 +8,7 @@
 #define QUEUE_QADMIN_TOP_H
 #include "core/ctl.h"
 
+/* The verbs top and destinations, and the end of each: what was begun is given back. */
 enum ctl_step qadmin_top_run(struct ctl_request *rq);
 void qadmin_top_end(struct ctl_request *rq);
 enum ctl_step qadmin_top_dests_run(struct ctl_request *rq);

@@ -1,6 +1,7 @@
 #include "queue/qrow.h"
 
-uint8_t qrow_state(uint8_t rcpt_state)
+/* The bit of enum select_state for a state of aq.h; 0: it is done. */
+static uint8_t state_bit(uint8_t rcpt_state)
 {
 	static const uint8_t bit[] = { [RCPT_ACTIVE] = SELECT_ACTIVE,
 				       [RCPT_DEFERRED] = SELECT_DEFERRED,
@@ -31,7 +32,7 @@ void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t w
 				    .age_usec = wall_now - ta->env.wall_arrival,
 				    .size_bytes = qrow_size(ta),
 				    .reply = aq_rcpt_last(r),
-				    .state = qrow_state(atomic_load(&r->state)),
+				    .state = state_bit(atomic_load(&r->state)),
 				    .attempts = atomic_load(&r->attempts) };
 }
 

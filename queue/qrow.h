@@ -16,7 +16,5 @@ void qrow_with_route(const struct ta *ta, uint32_t idx, usec_t wall_now, struct 
 		     struct select_row *out);
 /* Bytes of content, as stored. */
 uint64_t qrow_size(const struct ta *ta);
-/* The bit of enum select_state for a state of aq.h; 0: it is done. */
-uint8_t qrow_state(uint8_t rcpt_state);
 
 #endif

@@ -80,6 +80,8 @@ int select_add_word(struct buf *text, struct span word);
 /* "90s", "1h30m", "2d", "1w". 0, -EINVAL, -ERANGE (over 100 years). */
 int select_duration(struct span s, usec_t *out);
 /* * and ? in the pattern; without regard to ASCII case. */
-bool select_glob(struct span pattern, struct span s);
+bool select_match_glob(struct span pattern, struct span s);
+/* Does it have a * or ? */
+bool select_match_has_glob(struct span s);
 
 #endif

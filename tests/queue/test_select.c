@@ -331,7 +331,7 @@ static void globs(void)
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-		ok(select_glob(span_str(cases[i].pattern), span_str(cases[i].text)) ==
+		ok(select_match_glob(span_str(cases[i].pattern), span_str(cases[i].text)) ==
 			   cases[i].want,
 		   "glob '%s' of '%s'", cases[i].pattern, cases[i].text);
 }
