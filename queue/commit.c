@@ -45,6 +45,7 @@ struct committer {
 	struct cdb_ref *freed;     /* records that are not needed any more after the next batch */
 	unsigned freed_count, freed_cap;
 	usec_t flush_at;      /* 0: nothing to write */
+	bool flush_lazy;      /* only marks wait for it, news come earlier */
 	usec_t wall_deferred; /* earliest new time in defedb; 0: none */
 	bool twice;           /* a batch was repeated: keys may have been put twice */
 	int db_error;
@@ -53,8 +54,9 @@ struct committer {
 
 static void news(struct committer *c)
 {
-	if (!c->flush_at)
+	if (!c->flush_at || c->flush_lazy)
 		c->flush_at = clock_now() + atomic_load(&c->max_delay);
+	c->flush_lazy = false;
 }
 
 static void delete_once(struct committer *c, enum store_family f, struct store_key key)
@@ -459,8 +461,10 @@ static void after_batch(struct committer *c)
 		c->set.deferred(c->set.ctx, c->wall_deferred);
 	c->wall_deferred = 0;
 	segments_reap(c->set.segments, c->set.recycle, c->set.ctx);
-	if (segments_write_marks(c->set.segments, false) && !c->flush_at)
+	if (segments_write_marks(c->set.segments, false) && !c->flush_at) {
 		c->flush_at = clock_now() + MARKS_WAIT_USEC;
+		c->flush_lazy = true;
+	}
 }
 
 static void db_failed(struct committer *c, int rc)
@@ -472,6 +476,7 @@ static void db_failed(struct committer *c, int rc)
 	c->twice = true;
 	c->reopen_at = clock_now() + REOPEN_USEC;
 	c->flush_at = c->reopen_at;
+	c->flush_lazy = false;
 	stats_add(QMGR_STAT_DB_ERRORS, 1);
 }
 
@@ -518,6 +523,7 @@ static void flush(struct committer *c)
 		log_event(LOG_LV_WARN, LOG_SEV_WARN, "commit", "stat=database is back");
 	c->db_error = 0;
 	c->flush_at = 0;
+	c->flush_lazy = false;
 	checkpoint(c, bytes);
 	after_batch(c);
 }
@@ -565,7 +571,8 @@ static void wait_for_work(struct committer *c)
 		ts = (struct timespec){ left / USEC_PER_SEC, left % USEC_PER_SEC * 1000 };
 		timeout = &ts;
 	}
-	atomic_store(&c->deep, timeout == NULL);
+	/* Marks alone are no deadline for what is posted lazily. */
+	atomic_store(&c->deep, timeout == NULL || c->flush_lazy);
 	if (mailbox_sleep(&c->box)) {
 		rcu_offline();
 		if (ppoll(&p, 1, timeout, NULL) > 0)
