@@ -100,6 +100,17 @@ class History:
         self.disk.replay(self.records)
         self.first_ack = self.acks[0][0]
 
+    def database_syncs(self):
+        """How often the log of the database was synced while mail came in or went out, and for how many seconds."""
+        begin, end = self.acks[0][1], max(self.acks[-1][1], self.arrivals[-1][1])
+        is_log, n = {}, 0
+        for r in self.records:
+            if r.op == diskimage.CREATE:
+                is_log[r.inode] = '/ibdb/' in r.path
+            elif r.op == diskimage.SYNC and is_log.get(r.inode) and begin < r.nsec < end:
+                n += 1
+        return n, (end - begin) / 1e9
+
     def nsec_at(self, cut):
         return max((n for b, n in self.times if b <= cut), default=0)
 
@@ -200,6 +211,8 @@ def no_cut_loses_mail():
     scratch = os.path.join(h.folder, 'all')
     t.equal(h.disk.differences(scratch), [], 'the history holds everything that is on the disk')
     shutil.rmtree(scratch)
+    syncs, seconds = h.database_syncs()
+    t.ok(syncs > seconds / COMMIT_DELAY / 5, 'the database follows: %d syncs of its log in %.1f s' % (syncs, seconds))
     t.diag('recorded in %.1f s, %d left in the queue' % (time.monotonic() - begin, h.kept))
     rng = t.rng('cuts')
     total = collections.Counter()
