@@ -26,7 +26,7 @@ BACK = 15                       # seconds until the gateway must greet again
 ID = re.compile(rb'X-SMX-ID: (\S+)')
 TO = re.compile(rb'^X-Envelope-To: (\S+)\r$', re.M)
 
-QMGR = 'IBDB { size = 1MB; } smtpc { initial_connections = 20; max_connections = 40; }'
+QMGR = 'IBDB { size = 1MB; max_commit_delay = %d; } smtpc { initial_connections = 20; max_connections = 40; }'
 # Some mail fails for a while, some for good, some waits: messages are in all states at each moment.
 SINK = ('--fail', 'dot:451 4.3.0 later:10%', '--fail', 'rcpt:550 5.1.1 nobody:1/3:bad', '--delay', 'dot:50ms:20%',
         '--delay', 'rcpt:20ms:5%')
@@ -43,31 +43,43 @@ def deliveries(content):
     return [(i, r.decode()) for i in ids[:1] for r in re.findall(rb'^<([^<>\s]+)>\r$', body, re.M)], True
 
 
-class History:
-    """A run of the gateway under the shim, and what can be asked of it afterwards."""
+def own_all(folder):
+    for top, dirs, files in os.walk(folder):
+        for n in [''] + files:
+            t.own(os.path.join(top, n))
 
-    def __init__(self, messages, skip_sync='', restart=False, seconds=0):
+
+class History:
+    """A run of the gateway under the shim, and what can be asked of it afterwards. after: (history, cut, random
+    numbers): it starts on a disk as it may be after that cut."""
+
+    def __init__(self, messages, skip_sync='', restart=False, seconds=0, slow_usec=1500, delay=COMMIT_DELAY, after=None):
+        self.after = after and after[:2]
         self.folder = t.tmpdir('powerloss')
         self.dumps = os.path.join(self.folder, 'sink.dump')
-        shim = self.shim = t.Shim(os.path.join(self.folder, 'shim'), log=True, slow_usec=1500, skip_sync=skip_sync)
+        shim = self.shim = t.Shim(os.path.join(self.folder, 'shim'), log=True, slow_usec=slow_usec, skip_sync=skip_sync)
         spool = os.path.join(self.folder, 'spool')
-        os.mkdir(spool)
-        for d in list('0123456789ABCDEF') + ['defedb', 'ibdb', 'qmsmar', 'qmsmtpc', 'qmsmtps', 'smtps']:
-            os.mkdir(os.path.join(spool, d))
-            t.own(os.path.join(spool, d))
+        if after:
+            after[0].disk.image(spool, after[1], after[2])
+        else:
+            os.mkdir(spool)
+            for d in list('0123456789ABCDEF') + ['defedb', 'ibdb', 'qmsmar', 'qmsmtpc', 'qmsmtps', 'smtps']:
+                os.mkdir(os.path.join(spool, d))
+        own_all(spool)
         env = dict(shim.env(self.folder))
         env.pop('SMX_SHIM_SKIP_SYNC', None)
         sink = t.Sink(self.folder, *SINK, '--seed', str(t.SEED % 1000000), dump=True, env=env)
-        g = t.Gateway(self.folder, sink.port, shim=shim, qmgr=QMGR)
+        g = t.Gateway(self.folder, sink.port, shim=shim, qmgr=QMGR % (delay * 1e6))
         self.disk = diskimage.Disk(spool)
         g.start()
+        name = '.again' if after else ''
         rate = ('-R', '%g/s' % (messages / seconds)) if seconds else ()
         sources = [t.Source(self.folder, g.port, *args, '--tolerant', name='source%d' % i, env=env) for i, args in enumerate((
-            rate + ('-s', '12', '-m', str(messages), '-l', '900', '--run', 'small'),
-            ('-s', '4', '-m', str(messages // 5), '-l', '50000', '--run', 'medium'),
-            ('-s', '1', '-m', str(messages // 60 + 2), '-l', '300000', '--run', 'large'),
+            rate + ('-s', '12', '-m', str(messages), '-l', '900', '--run', 'small' + name),
+            ('-s', '4', '-m', str(messages // 5), '-l', '50000', '--run', 'medium' + name),
+            ('-s', '1', '-m', str(messages // 60 + 2), '-l', '300000', '--run', 'large' + name),
             # Many recipients with long names: enough rows that RocksDB changes logs and flushes.
-            ('-s', '4', '-m', str(messages // 4), '-r', '40', '-l', '3000', '--run', 'several',
+            ('-s', '4', '-m', str(messages // 4), '-r', '40', '-l', '3000', '--run', 'several' + name,
              '-t', 'bad.%sx@%ssink.test' % ('local.part.' * 4, 'a-long-label.' * 6))))]
         if restart:
             sources[0].wait_acked(messages // 2)
@@ -98,7 +110,21 @@ class History:
             elif r.op == diskimage.WRITE and role.get(r.inode) == 'arrival':
                 self.arrivals.append((r.begin, r.nsec, deliveries(r.data)[0]))
         self.disk.replay(self.records)
+        self.owed_before, self.settled_before = (self.after[0].owed(self.after[1]), self.after[0].settled(self.after[1])) \
+            if self.after else ([], {})
         self.first_ack = self.acks[0][0]
+
+    def owed(self, cut):
+        """(id, recipients) of all that was acknowledged before the cut."""
+        return self.owed_before + [(i, rcpts) for number, when, i, rcpts in self.acks if number < cut]
+
+    def settled(self, cut):
+        """What had arrived before the cut -> how many seconds before it, or before the former one."""
+        found, now = dict(self.settled_before), self.nsec_at(cut)
+        for number, when, pairs in self.arrivals:
+            if number < cut:
+                found.update((p, (now - when) / 1e9) for p in pairs)
+        return found
 
     def database_syncs(self):
         """How often the log of the database was synced while mail came in or went out, and for how many seconds."""
@@ -145,11 +171,9 @@ class Cut:
         t.own(self.folder)
         spool = os.path.join(self.folder, 'spool')
         h.disk.image(spool, cut, rng, how)
-        for top, dirs, files in os.walk(spool):
-            for n in [''] + files:
-                t.own(os.path.join(top, n))
+        own_all(spool)
         sink = t.Sink(self.folder, dump=True)
-        g = t.Gateway(self.folder, sink.port, qmgr=QMGR, spool=spool)
+        g = t.Gateway(self.folder, sink.port, qmgr=QMGR % (COMMIT_DELAY * 1e6), spool=spool)
         try:
             g.launch()
             t.until(lambda: g.greets() or self._stays_down(g), 'a greeting', min(BACK, patience))
@@ -159,7 +183,7 @@ class Cut:
         self.log = g.log('qmgr')
         g.kill9()
         t.Running.gateways.remove(g)
-        self._judge(h, cut, sink, h.nsec_at(cut))
+        self._judge(h, cut, sink)
         if self.wrong and os.environ.get('SMX_TEST_KEEP') == '1':
             os.rename(self.folder, '%s.%d' % (self.folder, cut))
         elif self.wrong:
@@ -170,21 +194,17 @@ class Cut:
         if 'it stays down' in g.log('mcp'):
             raise t.Failed('it stays down: %s' % g.log('qmgr')[-500:])
 
-    def _judge(self, h, cut, sink, nsec):
+    def _judge(self, h, cut, sink):
         arrived = [deliveries(c) for c in sink.dumped()]
         new = [pairs for pairs, bounce in arrived]
         self.sink = sink.stop()
-        old = {}
-        for number, when, pairs in h.arrivals:
-            if number < cut:
-                old.update((p, when) for p in pairs)
+        old, acked = h.settled(cut), h.owed(cut)
         settled = set(old).union(*new)
         ids = {i for i, r in settled}
-        acked = [(i, rcpts) for number, when, i, rcpts in h.acks if number < cut]
         lost = [i for i, rcpts in acked if i not in ids or any((i, r) not in settled for r in rcpts)]
         again = [p for pairs in new for p in pairs if p in old]
         self.duplicates = len(again)
-        self.oldest = max(((nsec - old[p]) / 1e9 for p in again), default=0.0)
+        self.oldest = max((old[p] for p in again), default=0.0)
         self.acked, self.new = len(acked), sum(len(pairs) for pairs in new)
         if lost:
             self.wrong.append('lost %d of %d acknowledged: %s' % (len(lost), len(acked), ' '.join(lost[:10])))
@@ -203,9 +223,9 @@ class Cut:
         self.replayed = int(m.group(1)) if m else 0
 
 
-def no_cut_loses_mail():
+def cut_history(number, cuts, **kw):
     begin = time.monotonic()
-    h = History(2400 if CUTS > 50 else 1200, restart=True)
+    h = History(1200, **kw)
     t.ok(h.accepted > 0 and h.acks, '%d messages were acknowledged, %d records of history' % (h.accepted, len(h.records)))
     t.equal(h.sink['corrupt'], 0, 'nothing damaged without a cut')
     scratch = os.path.join(h.folder, 'all')
@@ -214,21 +234,48 @@ def no_cut_loses_mail():
     syncs, seconds = h.database_syncs()
     t.ok(syncs > seconds / COMMIT_DELAY / 5, 'the database follows: %d syncs of its log in %.1f s' % (syncs, seconds))
     t.diag('recorded in %.1f s, %d left in the queue' % (time.monotonic() - begin, h.kept))
-    rng = t.rng('cuts')
+    rng = t.rng('cuts', number)
     total = collections.Counter()
     oldest = 0.0
-    for i, cut in enumerate(h.cut_points(rng, CUTS)):
-        seed = rng.randrange(1 << 31)
-        c = Cut(h, cut, t.rng('cut', seed))
+    for i, cut in enumerate(h.cut_points(rng, cuts)):
+        c = Cut(h, cut, t.rng('cut', number, i))
         t.ok(not c.wrong, 'cut %d at %d: %d acknowledged, %d recipients afterwards, %d of them again, %d messages from segments only' % (
             i, cut, c.acked, c.new, c.duplicates, c.replayed), '\n'.join(c.wrong))
         total.update(acked=c.acked, new=c.new, again=c.duplicates, replayed=c.replayed)
         oldest = max(oldest, c.oldest)
     t.diag('%d cuts in %.1f s: %d recipients got mail after a cut, %d of them again (the oldest %.2f s before its cut), '
-           '%d messages found in segments only' % (CUTS, time.monotonic() - begin, total['new'], total['again'], oldest, total['replayed']))
+           '%d messages found in segments only' % (cuts, time.monotonic() - begin, total['new'], total['again'], oldest, total['replayed']))
+    t.drop(h.folder)
+    return total
+
+
+def no_cut_loses_mail():
+    variants = (dict(restart=True), dict(slow_usec=0), dict(slow_usec=5000, restart=True), dict(delay=0))
+    histories = max(1, CUTS // 100)
+    total = collections.Counter()
+    for n in range(histories):
+        total += cut_history(n, CUTS * (n + 1) // histories - CUTS * n // histories, **variants[n % len(variants)])
     t.ok(total['replayed'] > 0, 'some were found in segments only')
     t.ok(total['new'] > total['again'], 'some were sent only after the cut')
-    t.drop(h.folder)
+
+
+def cuts_while_it_recovers():
+    """A second cut while the gateway comes back from a first one, or soon after."""
+    first = History(400)
+    total = collections.Counter()
+    for n in range(max(1, CUTS // 50)):
+        rng = t.rng('second', n)
+        cut = rng.choice(list(first.cut_points(rng, 4)))
+        h = History(120, after=(first, cut, rng))
+        for i in range(4):
+            second = rng.randint(1, h.first_ack if i % 2 else h.disk.end)
+            c = Cut(h, second, t.rng('second', n, i))
+            t.ok(not c.wrong, 'cut at %d, then at %d: %d acknowledged, %d recipients afterwards, %d of them again' % (
+                cut, second, c.acked, c.new, c.duplicates), '\n'.join(c.wrong))
+            total.update(new=c.new)
+        t.drop(h.folder)
+    t.ok(total['new'] > 0, 'some were sent only after the second cut')
+    t.drop(first.folder)
 
 
 def control(name, skip_sync, expected, messages=240, seconds=0, how='mixed'):
@@ -259,4 +306,4 @@ def notices_missing_log_sync():
 
 
 if __name__ == '__main__':
-    t.main(no_cut_loses_mail, notices_missing_segment_sync, notices_missing_database_sync, notices_missing_log_sync)
+    t.main(no_cut_loses_mail, cuts_while_it_recovers, notices_missing_segment_sync, notices_missing_database_sync, notices_missing_log_sync)

@@ -19,8 +19,8 @@
  * Threads: any. An entry of the table is written by whoever opens the descriptor.
  *
  * Order: a record has two numbers from one sequence of all processes, taken before and after the
- * call. What began before a moment may be on disk at that moment; a sync that has ended before it
- * covers what had ended when the sync began.
+ *        call. What began before a moment may be on disk at that moment; a sync that has ended
+ *        before it covers what had ended when the sync began.
  */
 #include <dlfcn.h>
 #include <errno.h>
