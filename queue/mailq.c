@@ -166,6 +166,7 @@ int main(int argc, char **argv)
 	tool_begin(&t, dir, conf, socket);
 	buf_printf(&request, "list %s mark %.*s", json ? "json" : "text", (int)buf_len(&text),
 		   buf_span(&text).p);
+	buf_add(&request, "", 1);
 	int rc = tool_ask(&t, request.p, true);
 	if (rc != TOOL_NOT_RUNNING)
 		return rc;
