@@ -6,7 +6,8 @@
  * bytes is counted, the content goes on. The header fields X-SMX-ID and X-SMX-Check are taken from
  * the header section alone.
  *
- * Owner:  one thread. Memory: inside the struct; keeps no pointer to what it was fed.
+ * Owner:  one thread.
+ * Memory: inside the struct; keeps no pointer to what it was fed.
  */
 #ifndef BENCH_DATASCAN_H
 #define BENCH_DATASCAN_H

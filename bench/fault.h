@@ -10,7 +10,9 @@
  * letters in any case
  *
  * Owner:  fault_add before threads start; fault_check any thread (counters are atomic, the
- * generator is the caller's). Limits: FAULT_RULES rules. Memory: texts point into argv.
+ *         generator is the caller's).
+ * Limits: FAULT_RULES rules.
+ * Memory: texts point into argv.
  */
 #ifndef BENCH_FAULT_H
 #define BENCH_FAULT_H

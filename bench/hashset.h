@@ -1,10 +1,12 @@
 /*
  * bench/hashset.h - a set of 64-bit hashes, for (message, recipient) pairs.
  *
- * Owner:  any thread. Locks: one mutex per shard, a leaf, never held over I/O.
+ * Owner:  any thread.
+ * Locks:  one mutex per shard, a leaf, never held over I/O.
  * Memory: 8 bytes per slot, at most 2/3 full, doubled per shard; nothing is given back before
- * hashset_free. Limits: max_count values; beyond that hashset_add says so. Two pairs with one hash
- * count as the same: with ten million pairs the chance of one such mistake is below 1 in 300,000.
+ *         hashset_free.
+ * Limits: max_count values; beyond that hashset_add says so. Two pairs with one hash count as the
+ *         same: with ten million pairs the chance of one such mistake is below 1 in 300,000.
  */
 #ifndef BENCH_HASHSET_H
 #define BENCH_HASHSET_H

@@ -1,9 +1,11 @@
 /*
  * bench/idset.h - which message ids have been seen: one bitmap per run, grown where numbers fall.
  *
- * Owner:  any thread may add and ask. Locks: one mutex for the list of runs; bits are atomic.
+ * Owner:  any thread may add and ask.
+ * Locks:  one mutex for the list of runs; bits are atomic.
  * Memory: 8 KB per 65536 numbers touched, a table of 512 KB address space per run; nothing is given
- * back. Limits: IDSET_RUNS runs and max_bytes of bitmaps; beyond that idset_add says so.
+ *         back.
+ * Limits: IDSET_RUNS runs and max_bytes of bitmaps; beyond that idset_add says so.
  */
 #ifndef BENCH_IDSET_H
 #define BENCH_IDSET_H

@@ -1,7 +1,8 @@
 /*
  * bench/jsonw.h - writes one JSON value into an outbuf.
  *
- * Owner:  one thread. Memory: the outbuf's.
+ * Owner:  one thread.
+ * Memory: the outbuf's.
  * Limits: JSONW_DEPTH levels of nesting; deeper is a bug of the caller and ends the program.
  */
 #ifndef BENCH_JSONW_H

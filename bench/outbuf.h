@@ -3,7 +3,7 @@
  *
  * Owner:  whoever holds it; one thread at a time.
  * Memory: grows by doubling and never shrinks; out of memory ends the program, which is a test
- * tool.
+ *         tool.
  */
 #ifndef BENCH_OUTBUF_H
 #define BENCH_OUTBUF_H

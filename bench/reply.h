@@ -1,7 +1,8 @@
 /*
  * bench/reply.h - reads SMTP and LMTP replies, RFC 5321 4.2, from a server that may misbehave.
  *
- * Owner:  one thread. Memory: inside the struct; keeps no pointer to what it was fed.
+ * Owner:  one thread.
+ * Memory: inside the struct; keeps no pointer to what it was fed.
  * Limits: a line of REPLY_LINE bytes, 128 lines in a reply; more is -EPROTO.
  */
 #ifndef BENCH_REPLY_H

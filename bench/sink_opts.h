@@ -2,7 +2,7 @@
  * bench/sink_opts.h - command line of smtp-sink.
  *
  * Owner: main() fills it, everybody reads it while threads run (only the counters in faults
- * change).
+ *        change).
  */
 #ifndef BENCH_SINK_OPTS_H
 #define BENCH_SINK_OPTS_H

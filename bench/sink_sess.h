@@ -6,7 +6,8 @@
  *
  * Owner:     one worker; a session lives and dies there.
  * Memory:    grows with recipients (8 bytes each) and, with --dump, LMTP or faults, their
- * addresses. Invariant: while pause_until is set nothing is fed; sink_sess_resume ends the pause.
+ *            addresses.
+ * Invariant: while pause_until is set nothing is fed; sink_sess_resume ends the pause.
  * Limits:    a command line of SINK_LINE_MAX bytes, an address of SINK_ADDR_MAX.
  */
 #ifndef BENCH_SINK_SESS_H

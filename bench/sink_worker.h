@@ -4,7 +4,7 @@
  * Owner:  main() makes, starts, stops and joins workers; the rest happens on the worker's thread.
  *         Listening sockets are shared by all workers, with EPOLLEXCLUSIVE when there are several.
  * Memory: about 1 KB per session, kept for the next connection; input is read into one buffer per
- * worker.
+ *         worker.
  */
 #ifndef BENCH_SINK_WORKER_H
 #define BENCH_SINK_WORKER_H

@@ -4,9 +4,10 @@
  * Replies go in through source_sess_feed, commands come out in env->out; when send_tail is set, the
  * text's tail goes out behind them. RFC 5321, 2033, 2920, 3030.
  *
- * Owner:     one worker. Memory: with several recipients one byte for each.
+ * Owner:     one worker.
+ * Memory:    with several recipients one byte for each.
  * Invariant: number != 0: a message is assigned; it leaves by one of the results that source_total
- * counts.
+ *            counts.
  */
 #ifndef BENCH_SOURCE_SESS_H
 #define BENCH_SOURCE_SESS_H

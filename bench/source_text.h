@@ -4,7 +4,8 @@
  * A message's text depends only on the options and its number, so a partly sent one can be taken up
  * again.
  *
- * Owner:  made by main(), read by all threads. Memory: one copy of the body for all messages.
+ * Owner:  made by main(), read by all threads.
+ * Memory: one copy of the body for all messages.
  */
 #ifndef BENCH_SOURCE_TEXT_H
 #define BENCH_SOURCE_TEXT_H

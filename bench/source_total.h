@@ -1,8 +1,8 @@
 /*
  * bench/source_total.h - what smtp-source counted, and its report.
  *
- * Owner:  struct source_count belongs to one worker, which alone writes it; readers sum all blocks.
- * Error texts are read after the workers have ended.
+ * Owner: struct source_count belongs to one worker, which alone writes it; readers sum all blocks.
+ *        Error texts are read after the workers have ended.
  */
 #ifndef BENCH_SOURCE_TOTAL_H
 #define BENCH_SOURCE_TOTAL_H

@@ -1,7 +1,8 @@
 /*
  * bench/timerq.h - a heap of deadlines for one event loop.
  *
- * Owner:  one thread. Memory: the nodes are the caller's and stay where they are while armed.
+ * Owner:  one thread.
+ * Memory: the nodes are the caller's and stay where they are while armed.
  * Limits: one deadline per node; setting it again moves it.
  */
 #ifndef BENCH_TIMERQ_H

@@ -3,7 +3,7 @@
  *
  * Owner:  one thread at a time.
  * Memory: blocks of 1 KB, growing to 16 KB, from malloc (its thread caches serve them without a
- * lock).
+ *         lock).
  */
 #ifndef CORE_ARENA_H
 #define CORE_ARENA_H

@@ -3,7 +3,8 @@
  *
  * Owner:  one thread at a time.
  * Memory: nothing while empty (an idle session holds no buffer); malloc'd, doubled, given back by
- * buf_release(). Limits: the caller's; buf_room() refuses only without memory.
+ *         buf_release().
+ * Limits: the caller's; buf_room() refuses only without memory.
  */
 #ifndef CORE_BUF_H
 #define CORE_BUF_H

@@ -1,12 +1,14 @@
 /*
  * core/cdb.h - the content database: records in segment files, large ones in files of their own.
  *
- * A segment: CDB_SEG_HEAD bytes of header (magic, version, number, generation), then records on
- * 64-byte steps. A record: struct cdb_head, content in wire form (CRLF lines, dots stuffed, no
- * final dot, our Received in front), the encoded envelope. A file of its own is one record at
- * offset 0, its head written last. Names: segment G + 16 hex digits, own file = transaction id, in
- * the folder of their last (id: 3rd last) digit. A record counts only if generation, id, length and
- * the CRC of its head fit.
+ * Segment: CDB_SEG_HEAD bytes of header (magic, version, number, generation), then records on
+ *          64-byte steps.
+ * Record:  struct cdb_head, content in wire form (CRLF lines, dots stuffed, no final dot, our
+ *          Received in front), the encoded envelope. A file of its own is one record at offset 0,
+ *          its head written last. It counts only if generation, id, length and the CRC of its head
+ *          fit.
+ * Names:   segment G + 16 hex digits, own file = transaction id, in the folder of their last (id:
+ *          3rd last) digit.
  */
 #ifndef CORE_CDB_H
 #define CORE_CDB_H

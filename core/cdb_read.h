@@ -2,7 +2,7 @@
  * core/cdb_read.h - find a record and hand out its bytes; used by smtpc, qmgr and cdbctl.
  *
  * Owner: one reader per loop (it caches segment descriptors, closed when idle or when the
- * generation changed).
+ *        generation changed).
  */
 #ifndef CORE_CDB_READ_H
 #define CORE_CDB_READ_H

@@ -1,10 +1,10 @@
 /*
  * core/cdb_segfile.h - segment files on disk: create, take over, renew, remove. For cdb_write.c.
  *
- * Owner:  one thread at a time (the writer's helper). Everything here blocks and syncs.
- * Locks:  a segment belongs to whoever holds flock(LOCK_EX) on it. Nobody, not even who finds a
- * segment left over, unlinks or renews one without that lock; who gets it checks that the file
- * still has its name.
+ * Owner: one thread at a time (the writer's helper). Everything here blocks and syncs.
+ * Locks: a segment belongs to whoever holds flock(LOCK_EX) on it. Nobody, not even who finds a
+ *        segment left over, unlinks or renews one without that lock; who gets it checks that the
+ *        file still has its name.
  */
 #ifndef CORE_CDB_SEGFILE_H
 #define CORE_CDB_SEGFILE_H

@@ -2,10 +2,11 @@
  * core/cdb_write.h - append content records; used by smtps and, for DSNs and moved records, by
  * qmgr.
  *
- * Owner:  one writer per process, shared by its loops; cdb_append() takes no lock: space is
- * reserved by an atomic add. Segments are made ready (created, allocated, header synced) by a
- * helper thread. Sync:   nothing here syncs content; qmgr's committer does. A new segment and its
- * folder are synced before the first record can be written to it.
+ * Owner: one writer per process, shared by its loops; cdb_append() takes no lock: space is reserved
+ *        by an atomic add. Segments are made ready (created, allocated, header synced) by a helper
+ *        thread.
+ * Sync:  nothing here syncs content; qmgr's committer does. A new segment and its folder are synced
+ *        before the first record can be written to it.
  */
 #ifndef CORE_CDB_WRITE_H
 #define CORE_CDB_WRITE_H

@@ -3,10 +3,11 @@
  * alone.
  *
  * Owner:  appenders (any loop) touch `current` and slots they hold; the helper thread gives slots
- * to segments; the thread of loop `notify` tells. Memory: slots are part of the writer and never
- * freed, so that an appender may touch the count of one that has just gone out of use: it counts
- * first, then looks whether the slot is still the current one. Locks:  mu, over a few lines of
- * memory only; cdb_append() does not take it.
+ *         to segments; the thread of loop `notify` tells.
+ * Memory: slots are part of the writer and never freed, so that an appender may touch the count of
+ *         one that has just gone out of use: it counts first, then looks whether the slot is still
+ *         the current one.
+ * Locks:  mu, over a few lines of memory only; cdb_append() does not take it.
  */
 #ifndef CORE_CDB_WRITER_H
 #define CORE_CDB_WRITER_H

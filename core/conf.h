@@ -1,11 +1,11 @@
 /*
  * core/conf.h - smx.conf: option tables, reading, checking, the command line of every program.
  *
- * Owner:     the thread that calls; nothing here is shared. Programs call it from main() before the
- *            first thread, and for a reload from the thread that owns the options.
- * Memory:    a struct conf owns every string, list and array that it put into an option struct;
- *            they live until conf_free(). Tables are constant data.
- * Limits:    file 1 MB, nesting 8, one string 8191 bytes, 20 errors are shown.
+ * Owner:  the thread that calls; nothing here is shared. Programs call it from main() before the
+ *         first thread, and for a reload from the thread that owns the options.
+ * Memory: a struct conf owns every string, list and array that it put into an option struct; they
+ *         live until conf_free(). Tables are constant data.
+ * Limits: file 1 MB, nesting 8, one string 8191 bytes, 20 errors are shown.
  *
  * An option is one row in FOLDER/PROCESS_options.def:
  *

@@ -1,7 +1,8 @@
 /*
  * core/conf_near.h - "did you mean ...": the candidate that is nearest to a mistyped word.
  *
- * Owner:  any thread. Memory: keeps pointers to word and candidates.
+ * Owner:  any thread.
+ * Memory: keeps pointers to word and candidates.
  * Limits: words and candidates over 64 bytes are never near.
  */
 #ifndef CORE_CONF_NEAR_H

@@ -1,7 +1,8 @@
 /*
  * core/conf_print.h - what programs say about their options: -h, -V, -n -v, rows of the man page.
  *
- * Owner: the main thread before others start. Memory: uses the arena of cf.
+ * Owner:  the main thread before others start.
+ * Memory: uses the arena of cf.
  */
 #ifndef CORE_CONF_PRINT_H
 #define CORE_CONF_PRINT_H

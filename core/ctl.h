@@ -3,8 +3,9 @@
  * 0660.
  *
  * Owner:  one loop. Peers: root, our own uid, and those of link_allow_uid(), by SO_PEERCRED; others
- * are closed. Form:   "VERB arguments\n" -> the answer, then the connection is closed. "GET
- * /metrics HTTP/1.x" is the verb "metrics" with an HTTP answer, so that curl --unix-socket works.
+ *         are closed.
+ * Form:   "VERB arguments\n" -> the answer, then the connection is closed. "GET /metrics HTTP/1.x"
+ *         is the verb "metrics" with an HTTP answer, so that curl --unix-socket works.
  * Limits: requests of 64 KB, 64 connections, 30 s without progress.
  */
 #ifndef CORE_CTL_H

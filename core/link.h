@@ -2,10 +2,12 @@
  * core/link.h - framed messages between two of the programs over a unix stream socket.
  *
  * Owner:  one loop per link; call only from its thread. Messages sent in one turn leave in one
- * write. Frame:  u32 length of what follows, u16 number, u64 request id, body. Limits:
- * LINK_FRAME_MAX bytes a frame, the peer's uid among the allowed ones, LINK_BACKLOG_MAX bytes
- * unsent (then the peer counts as dead). A frame that breaks a rule closes the link, never the
- * program. Life:   the client side connects again by itself, with growing pauses from 10 ms to 1 s.
+ *         write.
+ * Frame:  u32 length of what follows, u16 number, u64 request id, body.
+ * Limits: LINK_FRAME_MAX bytes a frame, the peer's uid among the allowed ones, LINK_BACKLOG_MAX
+ *         bytes unsent (then the peer counts as dead). A frame that breaks a rule closes the link,
+ *         never the program.
+ * Life:   the client side connects again by itself, with growing pauses from 10 ms to 1 s.
  */
 #ifndef CORE_LINK_H
 #define CORE_LINK_H

@@ -1,10 +1,11 @@
 /*
  * core/log.h - one event, one line, R 10.2: name=value fields separated by ", ", ids first.
  *
- * Owner:  any thread; a line goes into a buffer of its thread and is written by the log thread
- * within 100 ms. Nothing here blocks: when the buffer is full the line is dropped and counted
- * ("lost="). Form:   foreign text is encoded in log_str(): non-printing bytes, comma and percent as
- * %XX. log_format json makes an object per line of the same fields.
+ * Owner: any thread; a line goes into a buffer of its thread and is written by the log thread
+ *        within 100 ms. Nothing here blocks: when the buffer is full the line is dropped and
+ *        counted ("lost=").
+ * Form:  foreign text is encoded in log_str(): non-printing bytes, comma and percent as %XX.
+ *        log_format json makes an object per line of the same fields.
  */
 #ifndef CORE_LOG_H
 #define CORE_LOG_H

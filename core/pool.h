@@ -4,7 +4,7 @@
  * Owner:  the thread that made it; no lock. An object goes back to the pool it came from.
  * Memory: slabs are kept until pool_free(); freed objects are poisoned under AddressSanitizer.
  * Limits: max_count objects in use; then pool_get() is NULL, which is a normal state for its
- * callers.
+ *         callers.
  */
 #ifndef CORE_POOL_H
 #define CORE_POOL_H

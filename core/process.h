@@ -2,8 +2,8 @@
  * core/process.h - what every program does at its start: descriptors, log, who may connect,
  * signals.
  *
- * Thread: main, before others start. Order: conf_main(), process_begin(), then what the program
- * needs.
+ * Thread: main, before others start.
+ * Order:  conf_main(), process_begin(), then what the program needs.
  */
 #ifndef CORE_PROCESS_H
 #define CORE_PROCESS_H

@@ -3,8 +3,9 @@
  *
  * Readers: threads of thread_start() only; a loop is quiescent while it waits for events, helper
  *          threads are offline unless they say otherwise. A read section costs nothing and must not
- * block. Writers: publish with RCU_PUBLISH, free with call_rcu through rcu_later(). TSan: Debian's
- * liburcu is not instrumented; the macros name publication and grace periods.
+ *          block.
+ * Writers: publish with RCU_PUBLISH, free with call_rcu through rcu_later().
+ * TSan:    Debian's liburcu is not instrumented; the macros name publication and grace periods.
  */
 #ifndef CORE_RCU_H
 #define CORE_RCU_H

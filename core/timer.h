@@ -1,7 +1,8 @@
 /*
  * core/timer.h - a wheel of timers with steps of one millisecond; adding and removing is O(1).
  *
- * Owner:  one loop. Memory: the timer is embedded in its user.
+ * Owner:  one loop.
+ * Memory: the timer is embedded in its user.
  * Time:   driven by the `now` of its caller, so tests run it on a fake clock.
  */
 #ifndef CORE_TIMER_H

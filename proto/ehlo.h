@@ -4,7 +4,7 @@
  *
  * Memory: values only; nothing is kept of what is parsed.
  * RFC:    5321 4.1.1.1 (form), 1870 SIZE, 2920 PIPELINING, 2034, 6152, 3030, 3461, 6531, 9422,
- * 3207, 4954.
+ *         3207, 4954.
  */
 #ifndef PROTO_EHLO_H
 #define PROTO_EHLO_H

@@ -1,7 +1,8 @@
 /*
  * proto/proxyhdr.h - the PROXY protocol header, versions 1 and 2, in front of a connection.
  *
- * Memory: values; no I/O. Limits: 107 bytes (v1), 16 + 4096 bytes (v2).
+ * Memory: values; no I/O.
+ * Limits: 107 bytes (v1), 16 + 4096 bytes (v2).
  */
 #ifndef PROTO_PROXYHDR_H
 #define PROTO_PROXYHDR_H

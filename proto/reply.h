@@ -5,8 +5,8 @@
  * Memory: all inside the struct; keeps no pointer to what it was fed.
  * Limits: REPLY_LINE_MAX bytes of a line, REPLY_LINES_MAX lines and REPLY_TEXT_MAX bytes of text
  *         are kept, the rest is skipped; a reply over REPLY_BYTES_MAX bytes is cut off.
- * RFC:    5321 4.2, 4.2.1, 4.3.2, 4.5.3.1.5 (lines of 512 octets); 2034, 3463 (enhanced codes).
- *         A bare LF ends a line too: being strict here would only lose mail.
+ * RFC:    5321 4.2, 4.2.1, 4.3.2, 4.5.3.1.5 (lines of 512 octets); 2034, 3463 (enhanced codes). A
+ *         bare LF ends a line too: being strict here would only lose mail.
  */
 #ifndef PROTO_REPLY_H
 #define PROTO_REPLY_H

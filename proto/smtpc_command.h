@@ -1,9 +1,9 @@
 /*
  * proto/smtpc_command.h - the text of MAIL and RCPT, and what a message needs of its next hop.
  *
- * Owner:  any thread; no state, no I/O. Nothing is sent that was not offered.
- * RFC:    5321 4.1.1.2 and 4.1.1.3, 1870 6.1 (SIZE=), 6152 (BODY=), 3030 3 (BINARYMIME),
- *         6531 3.4 (SMTPUTF8), 3461 4 and 5.2.1 (RET, ENVID, NOTIFY, ORCPT), 9422 (LIMITS).
+ * Owner: any thread; no state, no I/O. Nothing is sent that was not offered.
+ * RFC:   5321 4.1.1.2 and 4.1.1.3, 1870 6.1 (SIZE=), 6152 (BODY=), 3030 3 (BINARYMIME), 6531 3.4
+ *        (SMTPUTF8), 3461 4 and 5.2.1 (RET, ENVID, NOTIFY, ORCPT), 9422 (LIMITS).
  */
 #ifndef PROTO_SMTPC_COMMAND_H
 #define PROTO_SMTPC_COMMAND_H

@@ -1,7 +1,8 @@
 /*
  * proto/smtps_accept.h - the listening sockets in one event loop.
  *
- * Owner:  the loop. Memory: embedded.
+ * Owner:  the loop.
+ * Memory: embedded.
  */
 #ifndef PROTO_SMTPS_ACCEPT_H
 #define PROTO_SMTPS_ACCEPT_H

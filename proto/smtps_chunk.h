@@ -1,9 +1,9 @@
 /*
  * proto/smtps_chunk.h - BDAT.
  *
- * Owner: the session's loop. RFC: 3030 2 and 3.
- * The octets of a chunk are always taken, whatever the reply: what follows them must not be read as
- * commands.
+ * Owner: the session's loop.
+ * RFC:   3030 2 and 3. The octets of a chunk are always taken, whatever the reply: what follows
+ *        them must not be read as commands.
  */
 #ifndef PROTO_SMTPS_CHUNK_H
 #define PROTO_SMTPS_CHUNK_H

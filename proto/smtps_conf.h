@@ -2,8 +2,8 @@
  * proto/smtps_conf.h - one configuration in effect: options and what is worked out from them.
  *
  * Owner:  immutable once made; shared by all loops, counted. A reload makes a new one; each loop
- * changes over by itself, sessions follow at their next step. Memory: owns the struct conf with the
- * strings.
+ *         changes over by itself, sessions follow at their next step.
+ * Memory: owns the struct conf with the strings.
  */
 #ifndef PROTO_SMTPS_CONF_H
 #define PROTO_SMTPS_CONF_H

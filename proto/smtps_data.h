@@ -3,10 +3,12 @@
  *
  * Owner:     the session's loop.
  * Memory:    a struct smtps_sending from the host's pool lives from the end of the content to
- * qmgr's answer, also when the client has gone: the message is then accepted all the same.
+ *            qmgr's answer, also when the client has gone: the message is then accepted all the
+ *            same.
  * Invariant: 250 only after qmgr said durable; every 4yz and 5yz after the content has the id.
  * Limits:    options max_message_size, max_hops, max_line_length; SMTPS_HEADER_MAX bytes of header
- * section. RFC:       5321 4.1.1.4, 4.5.2, 6.3.
+ *            section.
+ * RFC:       5321 4.1.1.4, 4.5.2, 6.3.
  */
 #ifndef PROTO_SMTPS_DATA_H
 #define PROTO_SMTPS_DATA_H

@@ -1,8 +1,9 @@
 /*
  * proto/smtps_greet.h - from the connection to the greeting: qmgr and smar are asked together.
  *
- * Owner:  the session's loop. Memory: struct smtps_greet from the host's pool, only until the
- * greeting. RFC:    5321 3.1, 4.3.1.
+ * Owner:  the session's loop.
+ * Memory: struct smtps_greet from the host's pool, only until the greeting.
+ * RFC:    5321 3.1, 4.3.1.
  */
 #ifndef PROTO_SMTPS_GREET_H
 #define PROTO_SMTPS_GREET_H

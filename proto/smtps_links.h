@@ -5,9 +5,9 @@
  * Owner:  the loop. Only smtps_links_segment() is called by the content writer, in its notify loop.
  * Memory: requests belong to those who asked; lists here, oldest first.
  * Life:   while a link is down its requests wait: those to smar up to wait_for_smar in all, those
- * to qmgr SMTPS_QMGR_DOWN_USEC. When it is up again all of them are sent again, after what this
- * loop has open. Limits: an answer of qmgr that takes longer than SMTPS_QMGR_ANSWER_USEC counts as
- * none.
+ *         to qmgr SMTPS_QMGR_DOWN_USEC. When it is up again all of them are sent again, after what
+ *         this loop has open.
+ * Limits: an answer of qmgr that takes longer than SMTPS_QMGR_ANSWER_USEC counts as none.
  */
 #ifndef PROTO_SMTPS_LINKS_H
 #define PROTO_SMTPS_LINKS_H

@@ -2,7 +2,7 @@
  * proto/smtps_log.h - the log lines of a session, R 10.2.
  *
  * Owner: the session's loop. Encoding is that of core/log.h; nothing is formatted when the level is
- * off.
+ *        off.
  */
 #ifndef PROTO_SMTPS_LOG_H
 #define PROTO_SMTPS_LOG_H

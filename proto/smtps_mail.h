@@ -1,7 +1,8 @@
 /*
  * proto/smtps_mail.h - the MAIL command.
  *
- * Owner: the session's loop. RFC: 5321 4.1.1.2, 1870, 6152, 3461 4.3 and 4.4, 6531 3.4; R 6.2.2.
+ * Owner: the session's loop.
+ * RFC:   5321 4.1.1.2, 1870, 6152, 3461 4.3 and 4.4, 6531 3.4; R 6.2.2.
  */
 #ifndef PROTO_SMTPS_MAIL_H
 #define PROTO_SMTPS_MAIL_H

@@ -2,7 +2,7 @@
  * proto/smtps_main.c - smtps, the SMTP server: start, signals, reload, end. See smtps(8).
  *
  * Threads: main (a small loop of its own: signals, control socket), one event loop per usable core,
- * the helper of the content writer, the log thread.
+ *          the helper of the content writer, the log thread.
  */
 #include "core/cdb_write.h"
 #include "core/ctl.h"

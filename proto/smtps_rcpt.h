@@ -1,8 +1,8 @@
 /*
  * proto/smtps_rcpt.h - the RCPT command.
  *
- * Owner: the session's loop. RFC: 5321 4.1.1.3, 4.5.1 (Postmaster), 4.5.3.1.8, 3461 4.1 and 4.2,
- * 6531.
+ * Owner: the session's loop.
+ * RFC:   5321 4.1.1.3, 4.5.1 (Postmaster), 4.5.3.1.8, 3461 4.1 and 4.2, 6531.
  */
 #ifndef PROTO_SMTPS_RCPT_H
 #define PROTO_SMTPS_RCPT_H

@@ -1,7 +1,8 @@
 /*
  * proto/smtps_reply.h - every reply of the server, in one table.
  *
- * Owner:  the session's loop. Memory: appends to the session's output.
+ * Owner:  the session's loop.
+ * Memory: appends to the session's output.
  * RFC:    5321 4.2, 3463 and 2034 (enhanced codes).
  */
 #ifndef PROTO_SMTPS_REPLY_H

@@ -3,9 +3,11 @@
  *
  * Owner:     the loop of its host, from accept to the end.
  * Memory:    the struct from the host's pool, buffers only while something is in them, a
- * transaction's data in an arena that goes with it. An idle session is the struct and its EHLO
- * name. Invariant: replies leave in the order of the commands; all replies of a turn leave in one
- * write. Only smtps_session_phase() changes the phase. RFC:       5321 4.3, 2920.
+ *            transaction's data in an arena that goes with it. An idle session is the struct and
+ *            its EHLO name.
+ * Invariant: replies leave in the order of the commands; all replies of a turn leave in one write.
+ *            Only smtps_session_phase() changes the phase.
+ * RFC:       5321 4.3, 2920.
  */
 #ifndef PROTO_SMTPS_SESSION_H
 #define PROTO_SMTPS_SESSION_H

@@ -1,7 +1,8 @@
 /*
  * proto/smtps_verbs.h - the table of commands: where each is legal and who handles it.
  *
- * Owner: the session's loop. RFC: 5321 4.1.1, 4.1.4, 4.3.2.
+ * Owner: the session's loop.
+ * RFC:   5321 4.1.1, 4.1.4, 4.3.2.
  */
 #ifndef PROTO_SMTPS_VERBS_H
 #define PROTO_SMTPS_VERBS_H

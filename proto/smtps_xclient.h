@@ -1,7 +1,8 @@
 /*
  * proto/smtps_xclient.h - XCLIENT: a listed host says for whom it speaks.
  *
- * Owner: the session's loop. Form: the one of Postfix (XCLIENT_README), values in xtext.
+ * Owner: the session's loop.
+ * Form:  the one of Postfix (XCLIENT_README), values in xtext.
  */
 #ifndef PROTO_SMTPS_XCLIENT_H
 #define PROTO_SMTPS_XCLIENT_H

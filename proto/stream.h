@@ -4,7 +4,8 @@
  *
  * Owner:  the loop of its session. Nothing here blocks.
  * Memory: embedded in its user; a layer that needs more keeps it behind `state` and frees it in
- * close(). Errors: all return bytes or -errno; -EAGAIN: try again when `want` is ready.
+ *         close().
+ * Errors: all return bytes or -errno; -EAGAIN: try again when `want` is ready.
  */
 #ifndef PROTO_STREAM_H
 #define PROTO_STREAM_H

@@ -2,7 +2,8 @@
  * proto/trace.h - the Received field that the server puts in front of each message.
  *
  * Memory: appends to a buffer of the caller. All that came from the client is printable ASCII
- * before it gets here, or is left out. RFC:    5321 4.4; 3848 and 6531 4.3 (with).
+ *         before it gets here, or is left out.
+ * RFC:    5321 4.4; 3848 and 6531 4.3 (with).
  */
 #ifndef PROTO_TRACE_H
 #define PROTO_TRACE_H

@@ -2,11 +2,13 @@
  * queue/aq.h - the active queue: transactions whose recipients are being tried or wait for their
  * turn.
  *
- * Tables:  by transaction id, in RCU; readers may look at the constant parts (id, env, ref) in a
- * read section. Owner:   env, ref, wall_arrival never change. A recipient belongs to the loop of
- * its destination while it is RCPT_ACTIVE. `c` belongs to the committer. active and open are
- * counted by all. Memory:  freed through RCU by the committer, which is the last to have it.
- * Limits:  AQ_max_entries recipients; beyond that they spill to DEFEDB.
+ * Tables: by transaction id, in RCU; readers may look at the constant parts (id, env, ref) in a
+ *         read section.
+ * Owner:  env, ref, wall_arrival never change. A recipient belongs to the loop of its destination
+ *         while it is RCPT_ACTIVE. `c` belongs to the committer. active and open are counted by
+ *         all.
+ * Memory: freed through RCU by the committer, which is the last to have it.
+ * Limits: AQ_max_entries recipients; beyond that they spill to DEFEDB.
  */
 #ifndef QUEUE_AQ_H
 #define QUEUE_AQ_H

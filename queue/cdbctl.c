@@ -22,16 +22,17 @@ enum { PART_BYTES = 64 << 10 };
 
 static void usage(FILE *out)
 {
-	fprintf(out, "usage: cdbctl [-d DIR] [-f FILE] COMMAND\n"
-		     "  -d DIR    spool (default: $SMX_SPOOL, the current folder, " SMX_SPOOLDIR ")\n"
-		     "  -f FILE   configuration, when qmgr has other folders than the default ones\n"
-		     "  -h        this text        -V        version\n"
-		     "commands:\n"
-		     "  ls [-l] [-j]       segments and files with sizes and records; -l: each record too; -j: JSON lines\n"
-		     "  cat [-r] ID        content of a message as it was received; -r: with our Received line\n"
-		     "  check [-q]         compares all CRCs; -q: says only what is damaged\n"
-		     "  rebuild [-n] [-F]  makes a new queue database when the old one is lost or damaged;\n"
-		     "                     -n: lists what it would do; -F: even if the old one can be read\n");
+	fprintf(out,
+		"usage: cdbctl [-d DIR] [-f FILE] COMMAND\n"
+		"  -d DIR    spool (default: $SMX_SPOOL, the current folder, " SMX_SPOOLDIR ")\n"
+		"  -f FILE   configuration, when qmgr has other folders than the default ones\n"
+		"  -h        this text        -V        version\n"
+		"commands:\n"
+		"  ls [-l] [-j]       segments and files with sizes and records; -l: each record too; -j: JSON lines\n"
+		"  cat [-r] ID        content of a message as it was received; -r: with our Received line\n"
+		"  check [-q]         compares all CRCs; -q: says only what is damaged\n"
+		"  rebuild [-n] [-F]  makes a new queue database when the old one is lost or damaged;\n"
+		"                     -n: lists what it would do; -F: even if the old one can be read\n");
 }
 
 /* A database that cannot be read is no reason not to look at the content. */
@@ -56,17 +57,20 @@ static struct inventory *open_inventory(const struct tool_spool *t, struct store
 	*store = open_store(t);
 	struct inventory *v = inventory_new(t->global.cdb_base_directory, *store, &error);
 	if (!v)
-		fatal(EX_DATAERR, "database in %s: %s", t->opt.defedb_base_directory, store_error());
+		fatal(EX_DATAERR, "database in %s: %s", t->opt.defedb_base_directory,
+		      store_error());
 	return v;
 }
 
-static void walk_or_exit(const struct tool_spool *t, struct inventory *v, bool check, const struct inventory_calls *c)
+static void walk_or_exit(const struct tool_spool *t, struct inventory *v, bool check,
+			 const struct inventory_calls *c)
 {
 	int rc = inventory_walk(v, check, c);
 
 	if (rc)
 		fatal(rc == -ENOENT ? EX_NOINPUT : EX_IOERR, "content database in '%s': %s",
-		      t->global.cdb_base_directory, rc == -ENOENT ? "there are no folders 0 to F" : strerror(-rc));
+		      t->global.cdb_base_directory,
+		      rc == -ENOENT ? "there are no folders 0 to F" : strerror(-rc));
 }
 
 /* ---- ls */
@@ -110,38 +114,43 @@ static void ls_record(void *ctx, const struct inventory_record *r)
 	id_text(r->head.ta, id);
 	name_of(r->file, name);
 	if (l->json)
-		printf("{\"record\":\"%s\",\"file\":\"%s\",\"offset\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"size\":%" PRIu64
-		       ",\"state\":\"%s\"}\n",
-		       id, name, r->ref.off, r->ref.len, r->head.content_bytes, inventory_state_name(r->state));
-	else
-		printf("  %s %10" PRIu64 " %10" PRIu64 " %s\n", id, r->ref.off, r->head.content_bytes,
+		printf("{\"record\":\"%s\",\"file\":\"%s\",\"offset\":%" PRIu64
+		       ",\"bytes\":%" PRIu64 ",\"size\":%" PRIu64 ",\"state\":\"%s\"}\n",
+		       id, name, r->ref.off, r->ref.len, r->head.content_bytes,
 		       inventory_state_name(r->state));
+	else
+		printf("  %s %10" PRIu64 " %10" PRIu64 " %s\n", id, r->ref.off,
+		       r->head.content_bytes, inventory_state_name(r->state));
 }
 
 static void put_totals(const char *name, const struct totals *t, const char *note)
 {
-	printf("%-19s %12" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %12" PRIu64 "%s%s\n",
-	       name, t->bytes, t->records, t->count[INVENTORY_LIVE], t->count[INVENTORY_NEW], t->count[INVENTORY_FINISHED],
-	       t->count[INVENTORY_UNKNOWN], t->live_bytes, *note ? " " : "", note);
+	printf("%-19s %12" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64
+	       " %12" PRIu64 "%s%s\n",
+	       name, t->bytes, t->records, t->count[INVENTORY_LIVE], t->count[INVENTORY_NEW],
+	       t->count[INVENTORY_FINISHED], t->count[INVENTORY_UNKNOWN], t->live_bytes,
+	       *note ? " " : "", note);
 }
 
 static void ls_end(void *ctx, const struct inventory_file *f)
 {
 	struct ls *l = ctx;
 	char name[ID_TEXT_MAX];
-	const char *note = f->error == -ENOENT	? "(not complete)" :
-			   f->error		? "(damaged)" :
-			   f->in_use		? "(in use)" :
-						  "";
+	const char *note = f->error == -ENOENT ? "(not complete)"
+			   : f->error          ? "(damaged)"
+			   : f->in_use         ? "(in use)"
+					       : "";
 
 	name_of(f, name);
 	l->file.bytes = f->size_bytes;
 	if (l->json)
-		printf("{\"file\":\"%s\",\"bytes\":%" PRIu64 ",\"records\":%" PRIu64 ",\"live\":%" PRIu64 ",\"new\":%" PRIu64
-		       ",\"finished\":%" PRIu64 ",\"unknown\":%" PRIu64 ",\"live_bytes\":%" PRIu64
+		printf("{\"file\":\"%s\",\"bytes\":%" PRIu64 ",\"records\":%" PRIu64
+		       ",\"live\":%" PRIu64 ",\"new\":%" PRIu64 ",\"finished\":%" PRIu64
+		       ",\"unknown\":%" PRIu64 ",\"live_bytes\":%" PRIu64
 		       ",\"in_use\":%s,\"damaged\":%s}\n",
-		       name, f->size_bytes, l->file.records, l->file.count[0], l->file.count[1], l->file.count[2],
-		       l->file.count[3], l->file.live_bytes, f->in_use ? "true" : "false",
+		       name, f->size_bytes, l->file.records, l->file.count[0], l->file.count[1],
+		       l->file.count[2], l->file.count[3], l->file.live_bytes,
+		       f->in_use ? "true" : "false",
 		       f->error && f->error != -ENOENT ? "true" : "false");
 	else
 		put_totals(name, &l->file, note);
@@ -175,7 +184,7 @@ static int do_ls(const struct tool_spool *t, bool records, bool json)
 struct check {
 	bool quiet;
 	uint64_t records, bytes, files;
-	unsigned needed, others;        /* damaged ones */
+	unsigned needed, others; /* damaged ones */
 };
 
 static void check_record(void *ctx, const struct inventory_record *r)
@@ -194,8 +203,8 @@ static void check_record(void *ctx, const struct inventory_record *r)
 	c->others += !needed;
 	id_text(r->head.ta, id);
 	name_of(r->file, name);
-	printf("%s: %s, offset %" PRIu64 ": %s (%s)\n", needed ? "DAMAGED" : "torn, not needed", name, r->ref.off, id,
-	       r->damage == -EBADMSG ? "CRC" : strerror(-r->damage));
+	printf("%s: %s, offset %" PRIu64 ": %s (%s)\n", needed ? "DAMAGED" : "torn, not needed",
+	       name, r->ref.off, id, r->damage == -EBADMSG ? "CRC" : strerror(-r->damage));
 }
 
 static void check_end(void *ctx, const struct inventory_file *f)
@@ -242,7 +251,8 @@ static void check_rows(struct check *c, struct inventory *v, struct store *s)
 		free(value);
 		c->needed++;
 		id_text(id, id_name);
-		printf("DAMAGED: %s: queued, but its content is not there (%s)\n", id_name, strerror(-rc));
+		printf("DAMAGED: %s: queued, but its content is not there (%s)\n", id_name,
+		       strerror(-rc));
 	}
 	if (store_iter_end(it)) {
 		c->needed++;
@@ -261,7 +271,8 @@ static int do_check(const struct tool_spool *t, bool quiet)
 	if (store)
 		check_rows(&c, v, store);
 	if (!quiet || c.needed)
-		printf("%" PRIu64 " records in %" PRIu64 " files, %" PRIu64 " bytes: %u damaged, %u torn that nobody needs\n",
+		printf("%" PRIu64 " records in %" PRIu64 " files, %" PRIu64
+		       " bytes: %u damaged, %u torn that nobody needs\n",
 		       c.records, c.files, c.bytes, c.needed, c.others);
 	inventory_free(v);
 	store_close(store);

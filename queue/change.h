@@ -2,8 +2,9 @@
  * queue/change.h - an order for all recipients that a selector matches, from the walk to the disk.
  *
  * Steps: the clerk walks and sets the order on active recipients, the keeper brings the others; the
- * loops look through their queues; the committer writes; then it is told. What is being tried at
- * that moment follows when its attempt ends. Owner: loop 0.
+ *        loops look through their queues; the committer writes; then it is told. What is being
+ *        tried at that moment follows when its attempt ends.
+ * Owner: loop 0.
  */
 #ifndef QUEUE_CHANGE_H
 #define QUEUE_CHANGE_H

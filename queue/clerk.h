@@ -2,7 +2,8 @@
  * queue/clerk.h - a helper thread for what the operator asks: walks over the whole queue, in pages.
  *
  * Thread: its own, outside of RCU read sections but for the moments in which a page looks at AQ.
- * Pages of several requests take turns, so that a listing of a million recipients holds up nobody.
+ *         Pages of several requests take turns, so that a listing of a million recipients holds up
+ *         nobody.
  * Memory: a job is embedded in its request.
  */
 #ifndef QUEUE_CLERK_H

@@ -2,13 +2,14 @@
  * queue/commit.h - the committer: the one thread that syncs content and writes the database.
  *
  * Protocol: what arrived while it was busy is one group: one fdatasync per segment written since,
- * then the answers. The record that was synced holds content and envelope, so it is the commit; the
- * database follows in one synced batch within max_commit_delay (0: before the answers). What came
- * and went in between never touches the database. Owner:    all state behind it (segments, database
- * writes, ta->c). Others post operations; those of one transaction are handled in the order in
- * which they were posted. Errors:   a failed sync of a segment: 451 for all in it, nothing is tried
- * on it again. A failed write of the database: 451 for new mail until it was closed, reopened and
- * written again.
+ *           then the answers. The record that was synced holds content and envelope, so it is the
+ *           commit; the database follows in one synced batch within max_commit_delay (0: before the
+ *           answers). What came and went in between never touches the database.
+ * Owner:    all state behind it (segments, database writes, ta->c). Others post operations; those
+ *           of one transaction are handled in the order in which they were posted.
+ * Errors:   a failed sync of a segment: 451 for all in it, nothing is tried on it again. A failed
+ *           write of the database: 451 for new mail until it was closed, reopened and written
+ *           again.
  */
 #ifndef QUEUE_COMMIT_H
 #define QUEUE_COMMIT_H

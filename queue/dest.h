@@ -2,10 +2,11 @@
  * queue/dest.h - destinations of one loop: equal route bytes, their waiting jobs, fair between
  * senders.
  *
- * Lane:      the jobs of one client and envelope sender, first in, first out. Lanes take turns;
- * while another waits, a lane has at most half of the slots. So one list of 100,000 never delays
- * another's mail. Owner:     the loop. Memory: jobs from a pool; lanes and destinations are freed
- * when nothing is in them.
+ * Lane:   the jobs of one client and envelope sender, first in, first out. Lanes take turns; while
+ *         another waits, a lane has at most half of the slots. So one list of 100,000 never delays
+ *         another's mail.
+ * Owner:  the loop.
+ * Memory: jobs from a pool; lanes and destinations are freed when nothing is in them.
  */
 #ifndef QUEUE_DEST_H
 #define QUEUE_DEST_H

@@ -2,9 +2,10 @@
  * queue/dsn.h - delivery status notifications: made, written to the content database, committed,
  * queued.
  *
- * Owner:  the loop that saw the failure. The recipients stay active until the DSN is durable; then
- * they end. Never:  a DSN to the null reverse-path (RFC 5321 4.5.5), or for NOTIFY=NEVER (RFC
- * 3461 4.1). Form:   R 10.4; with flag MIME_Format a multipart/report of RFC 3464.
+ * Owner: the loop that saw the failure. The recipients stay active until the DSN is durable; then
+ *        they end.
+ * Never: a DSN to the null reverse-path (RFC 5321 4.5.5), or for NOTIFY=NEVER (RFC 3461 4.1).
+ * Form:  R 10.4; with flag MIME_Format a multipart/report of RFC 3464.
  */
 #ifndef QUEUE_DSN_H
 #define QUEUE_DSN_H

@@ -2,8 +2,9 @@
  * queue/groups.h - recipients counted by destination, domain, sender and so on: the largest groups
  * first.
  *
- * Owner:  one thread at a time. Memory: one entry per group. Limits: GROUPS_MAX groups, the rest
- * counts as "(others)".
+ * Owner:  one thread at a time.
+ * Memory: one entry per group.
+ * Limits: GROUPS_MAX groups, the rest counts as "(others)".
  */
 #ifndef QUEUE_GROUPS_H
 #define QUEUE_GROUPS_H

@@ -2,9 +2,9 @@
  * queue/icc.h - incoming connection control: open sessions and new ones in the last 60 s per
  * client, R 3.8 17.
  *
- * Tables:  by client address, in RCU; any loop; counts are atomic.
- * Limits:  connection_control_cache_size clients; idle ones are dropped first, beyond that clients
- * are let in uncounted: control never refuses mail for lack of its own memory.
+ * Tables: by client address, in RCU; any loop; counts are atomic.
+ * Limits: connection_control_cache_size clients; idle ones are dropped first, beyond that clients
+ *         are let in uncounted: control never refuses mail for lack of its own memory.
  */
 #ifndef QUEUE_ICC_H
 #define QUEUE_ICC_H

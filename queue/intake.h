@@ -2,7 +2,7 @@
  * queue/intake.h - the links of smtps workers: connection control, ids, commits, segments, credits.
  *
  * Owner: each link belongs to the loop worker % loops, so that packed smtps workers keep qmgr
- * packed.
+ *        packed.
  */
 #ifndef QUEUE_INTAKE_H
 #define QUEUE_INTAKE_H

@@ -18,7 +18,7 @@ enum { PART_BYTES = 256 << 10 };
 struct inventory {
 	const char *base;
 	struct store *store;
-	struct segments *segments;      /* what the database knows; NULL: nothing */
+	struct segments *segments; /* what the database knows; NULL: nothing */
 	struct cdb_reader *reader;
 	/* of the walk */
 	const struct inventory_calls *calls;
@@ -85,11 +85,13 @@ static bool has_row(struct inventory *v, enum store_family f, struct store_key k
 static enum inventory_state state_of(struct inventory *v, const struct cdb_ref *ref, uint64_t ta)
 {
 	if (!v->store)
-		return ref->seg && marks_has(&v->marks, ref->off) ? INVENTORY_FINISHED : INVENTORY_UNKNOWN;
+		return ref->seg && marks_has(&v->marks, ref->off) ? INVENTORY_FINISHED
+								  : INVENTORY_UNKNOWN;
 	if (has_row(v, STORE_IBDB, store_key_ta(ta)))
 		return INVENTORY_LIVE;
 	if (!ref->seg)
-		return has_row(v, STORE_META, store_key_file(ta)) ? INVENTORY_FINISHED : INVENTORY_NEW;
+		return has_row(v, STORE_META, store_key_file(ta)) ? INVENTORY_FINISHED
+								  : INVENTORY_NEW;
 	struct segment *g = segments_find(v->segments, ref->seg);
 	return g && segment_knows(g, ref->gen, ref->off) ? INVENTORY_FINISHED : INVENTORY_NEW;
 }
@@ -211,7 +213,8 @@ static void walk_segment(struct inventory *v)
 	if (!v->file.error) {
 		marks_list_free(&v->marks);
 		marks_read(v->base, v->file.seg, v->file.gen, &v->marks);
-		v->file.error = cdb_scan(v->base, v->file.seg, CDB_SEG_HEAD, false, record, v, &last);
+		v->file.error =
+			cdb_scan(v->base, v->file.seg, CDB_SEG_HEAD, false, record, v, &last);
 	}
 	end(v);
 }

@@ -10,10 +10,10 @@
 #include "queue/store.h"
 
 enum inventory_state {
-	INVENTORY_LIVE = 0,             /* queued */
-	INVENTORY_NEW,                  /* not in the database yet: just accepted, or about to be */
+	INVENTORY_LIVE = 0, /* queued */
+	INVENTORY_NEW,      /* not in the database yet: just accepted, or about to be */
 	INVENTORY_FINISHED,
-	INVENTORY_UNKNOWN,              /* there is no database to ask */
+	INVENTORY_UNKNOWN, /* there is no database to ask */
 };
 const char *inventory_state_name(enum inventory_state s);
 
@@ -25,18 +25,18 @@ void inventory_free(struct inventory *own);
 
 /* One file: a segment or an own file. */
 struct inventory_file {
-	uint64_t seg;                   /* 0: the own file of ta */
+	uint64_t seg; /* 0: the own file of ta */
 	uint64_t gen, ta;
 	uint64_t size_bytes;
-	bool in_use;                    /* a process holds it: its writer */
-	int error;                      /* -errno: it cannot be read, its header is damaged */
+	bool in_use; /* a process holds it: its writer */
+	int error;   /* -errno: it cannot be read, its header is damaged */
 };
 struct inventory_record {
 	const struct inventory_file *file;
 	struct cdb_ref ref;
 	struct cdb_head head;
 	enum inventory_state state;
-	int damage;                     /* with check: 0, -EBADMSG a CRC does not fit, -errno of the disk */
+	int damage; /* with check: 0, -EBADMSG a CRC does not fit, -errno of the disk */
 };
 struct inventory_calls {
 	void (*begin)(void *ctx, const struct inventory_file *f);

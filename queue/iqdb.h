@@ -2,9 +2,11 @@
  * queue/iqdb.h - the incoming queue: transactions whose commit is on its way to the disk.
  *
  * Table:   by transaction id, in RCU; a commit that is asked for again (after a broken link) finds
- * the first one. Threads: any loop. Memory: the transactions belong to the committer and then to
- * the loop that gets the answer. Limits:  IQDB.max_cache_entries recipients; the fill slows intake
- * down (queue/feedback.h), it refuses nothing by itself.
+ *          the first one.
+ * Threads: any loop.
+ * Memory:  the transactions belong to the committer and then to the loop that gets the answer.
+ * Limits:  IQDB.max_cache_entries recipients; the fill slows intake down (queue/feedback.h), it
+ *          refuses nothing by itself.
  */
 #ifndef QUEUE_IQDB_H
 #define QUEUE_IQDB_H

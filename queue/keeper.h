@@ -2,10 +2,12 @@
  * queue/keeper.h - brings deferred recipients back into the active queue when their time has come.
  *
  * Thread: its own; reads the database (index by time), finds or loads the transaction, and posts to
- * a loop. Orders: recipients that the operator wants something done with are brought the same way,
- * between two steps of the walk; the keeper is the only one who loads a transaction. Cost:   the
- * walk begins behind what was read before (a low-water mark), never at the first key; what is not
- *         due is not looked at. It stops when AQ is full and goes on when there is room.
+ *         a loop. Orders: recipients that the operator wants something done with are brought the
+ *         same way, between two steps of the walk; the keeper is the only one who loads a
+ *         transaction.
+ * Cost:   the walk begins behind what was read before (a low-water mark), never at the first key;
+ *         what is not due is not looked at. It stops when AQ is full and goes on when there is
+ *         room.
  */
 #ifndef QUEUE_KEEPER_H
 #define QUEUE_KEEPER_H

@@ -1,10 +1,11 @@
 /*
  * queue/limits.h - the qmgr_conf map, R 3.8.1: limits of connections for single addresses and nets.
  *
- * Keys:   oci ocm (initial and most outgoing connections), icr icm (incoming: per 60 s, open), each
- * alone as the default or with ":" and an address or net (IPv4 shortened from the right, IPv6 at
- * 16-bit steps); octo. RCU:    a load publishes a new table; lookups are inside a read section of
- * any loop. Limits are per address: a net says what holds for each address in it.
+ * Keys: oci ocm (initial and most outgoing connections), icr icm (incoming: per 60 s, open), each
+ *       alone as the default or with ":" and an address or net (IPv4 shortened from the right, IPv6
+ *       at 16-bit steps); octo.
+ * RCU:  a load publishes a new table; lookups are inside a read section of any loop. Limits are per
+ *       address: a net says what holds for each address in it.
  */
 #ifndef QUEUE_LIMITS_H
 #define QUEUE_LIMITS_H

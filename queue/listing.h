@@ -2,9 +2,10 @@
  * queue/listing.h - queued messages as text (like the familiar sendmail listing), as JSON objects,
  * in full.
  *
- * Thread: inside a read section. Memory: appends to out; all return 0 or -ENOMEM.
+ * Thread: inside a read section.
+ * Memory: appends to out; all return 0 or -ENOMEM.
  * Form:   idx are the recipients to show, of one message. Foreign text is made harmless for a
- * terminal.
+ *         terminal.
  */
 #ifndef QUEUE_LISTING_H
 #define QUEUE_LISTING_H

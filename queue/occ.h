@@ -3,8 +3,10 @@
  * (slow start, R 3.8.1), which smtpc workers hold an idle session, and whether the address is down.
  *
  * Tables:  by mailer and address, in RCU; entries stay as long as somebody holds them or octo has
- * not passed. Threads: any loop; counts are atomic. Limits:  OCC_max_entries; beyond that idle
- * entries are dropped, else occ_get() still makes one: mail goes on.
+ *          not passed.
+ * Threads: any loop; counts are atomic.
+ * Limits:  OCC_max_entries; beyond that idle entries are dropped, else occ_get() still makes one:
+ *          mail goes on.
  */
 #ifndef QUEUE_OCC_H
 #define QUEUE_OCC_H

@@ -2,13 +2,14 @@
  * queue/orders.h - what the operator wants done with single recipients: retry, hold, release,
  * reroute, delete.
  *
- * Owner:     an order is set on a recipient by the clerk or the keeper; the loop that owns the
- * recipient takes it away and executes it: while it waits for a destination, or when the attempt
- * that goes on has ended. Order of steps: who sets one looks at the state afterwards; a loop that
- * makes a recipient inactive changes the state first and looks for an order afterwards. So one of
- * the two sees the other, and exchange decides. Memory:    counted references: one for each
- * recipient that has it, one for who made it. Cost:      nothing in the loops while there is no
- * order anywhere.
+ * Owner:          an order is set on a recipient by the clerk or the keeper; the loop that owns the
+ *                 recipient takes it away and executes it: while it waits for a destination, or
+ *                 when the attempt that goes on has ended.
+ * Order of steps: who sets one looks at the state afterwards; a loop that makes a recipient
+ *                 inactive changes the state first and looks for an order afterwards. So one of the
+ *                 two sees the other, and exchange decides.
+ * Memory:         counted references: one for each recipient that has it, one for who made it.
+ * Cost:           nothing in the loops while there is no order anywhere.
  */
 #ifndef QUEUE_ORDERS_H
 #define QUEUE_ORDERS_H

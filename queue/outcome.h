@@ -1,10 +1,12 @@
 /*
  * queue/outcome.h - what becomes of recipients after an attempt: done, later, failed.
  *
- * Owner:     the loop of the attempt. Invariant: whoever takes the last active recipient of a
- * transaction away hands it to the committer: finished when none is open, else unloaded. Later:
- * next time by queue/retry.h; over queue_return_timeout it has failed. Failed:    a DSN to the
- * sender; the recipient ends when the DSN is durable, so a crash repeats it.
+ * Owner:     the loop of the attempt.
+ * Invariant: whoever takes the last active recipient of a transaction away hands it to the
+ *            committer: finished when none is open, else unloaded.
+ * Later:     next time by queue/retry.h; over queue_return_timeout it has failed.
+ * Failed:    a DSN to the sender; the recipient ends when the DSN is durable, so a crash repeats
+ *            it.
  */
 #ifndef QUEUE_OUTCOME_H
 #define QUEUE_OUTCOME_H

@@ -1,8 +1,8 @@
 /*
  * queue/qmgr.h - the process: its options, its loops, what they share.
  *
- * Owner:  filled by the main thread before the loops start; constant after that, but for the
- * atomics. A qloop belongs to its thread.
+ * Owner: filled by the main thread before the loops start; constant after that, but for the
+ *        atomics. A qloop belongs to its thread.
  */
 #ifndef QUEUE_QMGR_H
 #define QUEUE_QMGR_H

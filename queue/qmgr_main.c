@@ -2,7 +2,8 @@
  * queue/qmgr_main.c - qmgr, the queue manager: start, signals, end. See qmgr(8).
  *
  * Threads: loop 0 in the main thread (also listeners, control socket, signals), loops 1 to N - 1,
- * the committer, the keeper, the clerk, and what RocksDB, liburcu and the log start for themselves.
+ *          the committer, the keeper, the clerk, and what RocksDB, liburcu and the log start for
+ *          themselves.
  */
 #include "core/cdb_write.h"
 #include "core/err.h"

@@ -1,7 +1,8 @@
 /*
  * queue/qrow.h - a queued recipient as the selector language sees it.
  *
- * Thread: inside a read section. Memory: the row points into the transaction and the route.
+ * Thread: inside a read section.
+ * Memory: the row points into the transaction and the route.
  */
 #ifndef QUEUE_QROW_H
 #define QUEUE_QROW_H

@@ -2,10 +2,10 @@
  * queue/qwalk.h - a walk over the whole queue by id: AQ and database together, each message once,
  * in pages.
  *
- * Thread: one at a time, not a loop (it reads the database); RCU-offline between the pages.
- * Exact:  a message that is queued during the whole walk is seen once, wherever it moves meanwhile.
+ * Thread: one at a time, not a loop (it reads the database); RCU-offline between the pages. Exact:
+ *         a message that is queued during the whole walk is seen once, wherever it moves meanwhile.
  * Cost:   iterators live for a page, so that compaction and a reopening of the database never wait
- * for a slow reader. A selector that names ids looks at these only.
+ *         for a slow reader. A selector that names ids looks at these only.
  */
 #ifndef QUEUE_QWALK_H
 #define QUEUE_QWALK_H

@@ -33,14 +33,15 @@ struct rebuild {
 	const struct tool_spool *t;
 	const char *base;
 	bool list_only;
-	struct store *old;              /* NULL: cannot be opened */
-	struct segments *old_segments;  /* NULL: what it says of segments cannot be read or trusted */
-	struct store *fresh;            /* NULL: list only */
+	struct store *old; /* NULL: cannot be opened */
+	struct segments
+		*old_segments; /* NULL: what it says of segments cannot be read or trusted */
+	struct store *fresh;   /* NULL: list only */
 	struct store_batch *batch;
-	struct segments *segments;      /* as the new database will know them */
+	struct segments *segments; /* as the new database will know them */
 	struct cdb_reader *reader;
 	struct marks_list marks;
-	uint64_t seg, gen;              /* that the marks are of */
+	uint64_t seg, gen; /* that the marks are of */
 	struct id_set seen;
 	uint64_t largest_counter;
 	unsigned kept, again, finished, lost, damaged;
@@ -172,11 +173,13 @@ static void put_deferred(struct rebuild *r, struct ta *ta, uint32_t idx, bool fr
 				    .held = atomic_load(&rc->state) == RCPT_HELD,
 				    .reply = aq_rcpt_last(rc),
 				    .route = aq_rcpt_own_route(rc) };
-	struct store_key key = store_key_rcpt(ta->id, idx), due = store_key_due(d.wall_next, ta->id, idx);
+	struct store_key key = store_key_rcpt(ta->id, idx),
+			 due = store_key_due(d.wall_next, ta->id, idx);
 	char value[STORE_DEFERRED_MAX];
 
 	aq_rcpt_route(ta, idx, &d.forced);
-	store_put(r->fresh, r->batch, STORE_DEFEDB, store_key_span(&key), span_of(value, store_deferred_encode(&d, value)));
+	store_put(r->fresh, r->batch, STORE_DEFEDB, store_key_span(&key),
+		  span_of(value, store_deferred_encode(&d, value)));
 	if (!d.held)
 		store_put(r->fresh, r->batch, STORE_DUE, store_key_span(&due), SPAN(""));
 }
@@ -216,8 +219,8 @@ static void say(struct rebuild *r, struct ta *ta, const char *what)
 		open += atomic_load(&ta->rcpt[i].state) != RCPT_DONE;
 	id_text(ta->id, id);
 	r->line.r = r->line.w = 0;
-	buf_printf(&r->line, "%s %9" PRIu64 " %-12s %5u recipient%s from <", id, qrow_size(ta), what, open,
-		   open == 1 ? "" : "s");
+	buf_printf(&r->line, "%s %9" PRIu64 " %-12s %5u recipient%s from <", id, qrow_size(ta),
+		   what, open, open == 1 ? "" : "s");
 	listing_harmless(ta->env.sender, &r->line);
 	printf("%.*s>\n", (int)buf_len(&r->line), buf_span(&r->line).p);
 }
@@ -296,7 +299,8 @@ static void tell_lost(struct rebuild *r)
 	bool is_rcpt;
 
 	for (; it && store_iter_valid(it); store_iter_next(it)) {
-		if (!store_key_parse(store_iter_key(it), &id, &idx, &is_rcpt) || is_rcpt || set_has(&r->seen, id))
+		if (!store_key_parse(store_iter_key(it), &id, &idx, &is_rcpt) || is_rcpt ||
+		    set_has(&r->seen, id))
 			continue;
 		r->lost++;
 		id_text(id, id_name);
@@ -324,7 +328,8 @@ static void move_files(const char *dir, const char *into)
 		struct stat st;
 
 		snprintf(path, sizeof path, "%s/%s", into, e->d_name);
-		if (!strcmp(e->d_name, "LOCK") || fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+		if (!strcmp(e->d_name, "LOCK") ||
+		    fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
 			continue;
 		if (renameat(fd, e->d_name, fd, path))
 			fatal(EX_CANTCREAT, "%s%s: %s", dir, path, strerror(errno));
@@ -354,14 +359,15 @@ static void open_fresh(struct rebuild *r)
 	r->fresh = store_open(&set, &error, why, sizeof why, &created);
 	if (!r->fresh)
 		fatal(EX_CANTCREAT, "new database in %s: %s", set.dir, why);
-	printf("The files of the old database are in %s%s and %s%s\n", o->defedb_base_directory, into,
-	       o->defedb_log_directory, into);
+	printf("The files of the old database are in %s%s and %s%s\n", o->defedb_base_directory,
+	       into, o->defedb_log_directory, into);
 }
 
 static void copy_suspensions(struct rebuild *r)
 {
 	struct store_key from = store_key_suspension(0);
-	struct store_iter *it = r->old ? store_iter_new(r->old, STORE_META, store_key_span(&from)) : NULL;
+	struct store_iter *it =
+		r->old ? store_iter_new(r->old, STORE_META, store_key_span(&from)) : NULL;
 
 	for (; it && store_iter_valid(it); store_iter_next(it)) {
 		struct span key = store_iter_key(it);
@@ -436,11 +442,13 @@ int rebuild(const struct tool_spool *t, bool list_only, bool force)
 		open_fresh(&r);
 	int rc = cdb_list(r.base, one, &r);
 	if (rc)
-		fatal(rc == -ENOENT ? EX_NOINPUT : EX_IOERR, "content database in '%s': %s", r.base, strerror(-rc));
+		fatal(rc == -ENOENT ? EX_NOINPUT : EX_IOERR, "content database in '%s': %s", r.base,
+		      strerror(-rc));
 	tell_lost(&r);
 	finish(&r);
 	printf("%s: %u message%s as the old database has them, %u queued again, %u finished, %u lost, %u damaged\n",
-	       list_only ? "Would make" : "Made", r.kept, r.kept == 1 ? "" : "s", r.again, r.finished, r.lost, r.damaged);
+	       list_only ? "Would make" : "Made", r.kept, r.kept == 1 ? "" : "s", r.again,
+	       r.finished, r.lost, r.damaged);
 	store_close(r.fresh);
 	store_close(r.old);
 	store_batch_free(r.batch);

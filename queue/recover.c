@@ -19,7 +19,7 @@ struct work {
 	struct store_batch *batch;
 	struct cdb_reader *reader;
 	const char *base;
-	struct marks_list marks;        /* of the segment below */
+	struct marks_list marks; /* of the segment below */
 	uint64_t marks_seg, marks_gen;
 };
 

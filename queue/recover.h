@@ -2,9 +2,9 @@
  * queue/recover.h - start-up: the queue as the last run left it, however it ended.
  *
  * Order:  database (ibdb with marks, defedb), then the records of the content database that the
- * database does not account for: what was acknowledged in the last moments. Those go back into the
- * queue; a delivery that ended in the same moments is made again. Thread: main, before the loops
- * run.
+ *         database does not account for: what was acknowledged in the last moments. Those go back
+ *         into the queue; a delivery that ended in the same moments is made again.
+ * Thread: main, before the loops run.
  */
 #ifndef QUEUE_RECOVER_H
 #define QUEUE_RECOVER_H

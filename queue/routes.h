@@ -3,7 +3,7 @@
  * is asked.
  *
  * Owner: the loop. While smar is away questions wait for wait_for_server, then the recipients are
- * deferred.
+ *        deferred.
  */
 #ifndef QUEUE_ROUTES_H
 #define QUEUE_ROUTES_H

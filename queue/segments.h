@@ -4,10 +4,10 @@
  *
  * Owner:     the committer thread; start-up before it runs.
  * Ranges:    bytes of a segment whose records were committed or will never count. They are written
- * to the database with the batch that holds what was committed, so that after a crash exactly the
- * records outside of them are looked at again. Invariant: a segment is freed only when it is
- * sealed, all of it is accounted for, nothing in it is needed, and the batch that says so is
- * synced.
+ *            to the database with the batch that holds what was committed, so that after a crash
+ *            exactly the records outside of them are looked at again.
+ * Invariant: a segment is freed only when it is sealed, all of it is accounted for, nothing in it
+ *            is needed, and the batch that says so is synced.
  */
 #ifndef QUEUE_SEGMENTS_H
 #define QUEUE_SEGMENTS_H

@@ -10,8 +10,9 @@
  * Threads: the committer alone writes; others read (iterators and gets are safe in any thread).
  * Keys:    numbers big-endian, so that they sort.
  * Locks:   readers hold `opened` for reading while an iterator lives; only store_reopen() takes it
- * for writing. Errors:  -EIO, -ENOSPC, -EUCLEAN (corrupt) or -EAGAIN, from RocksDB's text, which
- * store_error() keeps.
+ *          for writing.
+ * Errors:  -EIO, -ENOSPC, -EUCLEAN (corrupt) or -EAGAIN, from RocksDB's text, which store_error()
+ *          keeps.
  */
 #ifndef QUEUE_STORE_H
 #define QUEUE_STORE_H

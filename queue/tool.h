@@ -3,7 +3,7 @@
  * running qmgr.
  *
  * Thread: main. All of them exit with a message and a code of sysexits.h when they cannot do their
- * work.
+ *         work.
  */
 #ifndef QUEUE_TOOL_H
 #define QUEUE_TOOL_H

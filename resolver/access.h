@@ -4,8 +4,7 @@
  * Owner:  made by one thread, then read by any; never changed. A reload makes a new one.
  * Memory: reference counted. Texts of values point into the map.
  * Keys:   TAG:ITEM; tags cltaddr: (addresses and nets), from: and to: (mailboxes, domains, local
- *         parts).
- * Values: [quick:] relay, ok, reject, discard, cont, error:XYZ A.B.C text.
+ *         parts). Values: [quick:] relay, ok, reject, discard, cont, error:XYZ A.B.C text.
  */
 #ifndef RESOLVER_ACCESS_H
 #define RESOLVER_ACCESS_H

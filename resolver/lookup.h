@@ -4,8 +4,8 @@
  * Owner:  the caller. A struct lookup holds its place: a caller that must wait can go on later.
  * Memory: no allocation. Domain and local part must live as long as the lookup; keys until the next
  *         call.
- * Limits: keys over LOOKUP_KEY_MAX bytes are left out, no map holds them.
- * Orders: R 3.12.1; IPv6 at steps of 16 bits.
+ * Limits: keys over LOOKUP_KEY_MAX bytes are left out, no map holds them. Orders: R 3.12.1; IPv6 at
+ *         steps of 16 bits.
  */
 #ifndef RESOLVER_LOOKUP_H
 #define RESOLVER_LOOKUP_H

@@ -1,10 +1,10 @@
 /*
  * resolver/reload.h - the thread that reads the maps again, so that no loop ever waits for a file.
  *
- * Owner:  one reload thread; reload_request() from any thread, the result comes in the loop that
- *         was given.
- * Locks:  one mutex around the request numbers, never held over I/O.
- * RCU:    the thread is offline; it alone publishes map sets after the start.
+ * Owner: one reload thread; reload_request() from any thread, the result comes in the loop that was
+ *        given.
+ * Locks: one mutex around the request numbers, never held over I/O.
+ * RCU:   the thread is offline; it alone publishes map sets after the start.
  */
 #ifndef RESOLVER_RELOAD_H
 #define RESOLVER_RELOAD_H

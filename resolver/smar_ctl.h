@@ -1,7 +1,7 @@
 /*
  * resolver/smar_ctl.h - the control socket of smar: the verb `reload` beside those of core/ctl.h.
  *
- * Owner:  one loop, the one in which the reload thread delivers its results.
+ * Owner: one loop, the one in which the reload thread delivers its results.
  */
 #ifndef RESOLVER_SMAR_CTL_H
 #define RESOLVER_SMAR_CTL_H

@@ -4,7 +4,7 @@
  * Owner:     mcp's only thread.
  * Memory:    one struct mcp for the life of the program; mcp_unit_init() allocates the slots.
  * Invariant: a slot with pid 0 has no kill time and is not up; plan.live has a bit for each unit
- * with a process.
+ *            with a process.
  */
 #ifndef SUPERVISOR_MCP_UNIT_H
 #define SUPERVISOR_MCP_UNIT_H

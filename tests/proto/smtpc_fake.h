@@ -1,10 +1,10 @@
 /*
  * tests/proto/smtpc_fake.h - a next hop with a script, a qmgr that writes down results, content.
  *
- * Owner:  one test; all of it runs in one loop and one thread. Include it once in a test.
- * Script: rows of stage, part of the command (NULL: any), how often (0: always), answer. An answer
- *         is a reply without its line end; "@close" and "@reset" end the connection (also behind a
- *         reply), "@stall" says nothing.
+ * Owner: one test; all of it runs in one loop and one thread. Include it once in a test. Script:
+ *        rows of stage, part of the command (NULL: any), how often (0: always), answer. An answer
+ *        is a reply without its line end; "@close" and "@reset" end the connection (also behind a
+ *        reply), "@stall" says nothing.
  */
 #ifndef TESTS_PROTO_SMTPC_FAKE_H
 #define TESTS_PROTO_SMTPC_FAKE_H
