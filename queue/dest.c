@@ -187,16 +187,42 @@ static void take_first(struct dest *d)
 
 /* ---- jobs */
 
+/* Room grows in powers of two. */
+static uint32_t room_for(uint32_t count)
+{
+	return count <= DEST_INLINE_RCPTS ? DEST_INLINE_RCPTS : 1u << (32 - __builtin_clz(count - 1));
+}
+
+static void job_extend(struct job *j, const uint32_t *idx, unsigned count)
+{
+	uint32_t had = room_for(j->count), want = room_for(j->count + count);
+
+	if (want != had && j->idx == j->few) {
+		j->idx = xmalloc(want * sizeof *j->idx);
+		memcpy(j->idx, j->few, j->count * sizeof *j->idx);
+	} else if (want != had) {
+		j->idx = xrealloc(j->idx, want * sizeof *j->idx);
+	}
+	memcpy(j->idx + j->count, idx, count * sizeof *idx);
+	j->count += count;
+}
+
 void dest_add(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
 {
 	struct qloop *l = d->of->l;
-	struct job *j = pool_get(&l->jobs);
 	struct lane *g = lane_get(d, ta);
+	struct job *last = g->head ? caa_container_of(g->tail, struct job, next) : NULL;
 
+	/* Recipients of one message that come one by one, from retries, go out together. */
+	if (last && last->ta == ta) {
+		job_extend(last, idx, count);
+		return;
+	}
+	struct job *j = pool_get(&l->jobs);
 	if (!j)
 		panic("no memory for a job");
 	*j = (struct job){ .ta = ta, .count = count, .since = loop_now(l->loop) };
-	j->idx = count <= DEST_INLINE_RCPTS ? j->few : xmalloc(count * sizeof *j->idx);
+	j->idx = count <= DEST_INLINE_RCPTS ? j->few : xmalloc(room_for(count) * sizeof *j->idx);
 	memcpy(j->idx, idx, count * sizeof *idx);
 	*g->tail = j;
 	g->tail = &j->next;

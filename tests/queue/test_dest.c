@@ -187,6 +187,156 @@ static void parts(void)
 	aq_ta_free(big);
 }
 
+static void together(void)
+{
+	struct dest *d = dests_get(dests, route_to(6));
+	struct ta *a = ta_of("a@x", 40), *b = ta_of("a@x", 2);
+	struct lane *g;
+	bool good = true;
+
+	for (uint32_t i = 0; i < 40; i++)
+		dest_add(d, a, &i, 1);
+	add(d, b);
+	is_int(d->queued, 2, "recipients of one message that come one by one are one job");
+	for (uint32_t i = 0; i < 40; i++)
+		good = good && d->turn->head->idx[i] == i;
+	ok(good && d->turn->head->count == 40, "with all of them, in order");
+	ok(start(d, 100, 100, &g) == a, "they go out together");
+	dest_done(g);
+	ok(start(d, 100, 100, &g) == b, "and then the next");
+	dest_done(g);
+	aq_ta_free(a);
+	aq_ta_free(b);
+}
+
+/* ---- taking out, in pieces, while others come and go */
+
+enum { TAS = 60, RCPTS = 7 };
+
+static struct ta *many[TAS];
+static unsigned char where[TAS][RCPTS]; /* 0: elsewhere, 1: waits since before the walk, 2: came during it */
+static unsigned picked, wrong;
+
+static unsigned number_of(const struct ta *ta)
+{
+	unsigned i = 0;
+
+	while (many[i] != ta)
+		i++;
+	return i;
+}
+
+static bool wanted(unsigned i, uint32_t idx)
+{
+	return (i + idx) % 3 == 0;
+}
+
+static bool want(void *ctx, const struct dest *d, const struct ta *ta, uint32_t idx)
+{
+	(void)ctx;
+	(void)d;
+	return wanted(number_of(ta), idx);
+}
+
+static void take(void *ctx, const struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	(void)ctx;
+	(void)d;
+	for (unsigned i = 0; i < count; i++) {
+		unsigned char *w = &where[number_of(ta)][idx[i]];
+
+		wrong += !*w || !wanted(number_of(ta), idx[i]);
+		*w = 0;
+		picked++;
+	}
+}
+
+static void begin_one(struct dest *d)
+{
+	struct lane *g = dest_next(d, 1000);
+
+	if (!g)
+		return;
+	unsigned i = number_of(g->head->ta);
+	for (uint32_t k = g->head->at; k < g->head->count && k < g->head->at + 2; k++) {
+		wrong += !where[i][g->head->idx[k]];
+		where[i][g->head->idx[k]] = 0;
+	}
+	unsigned left = g->head->count - g->head->at;
+	dest_taken(g, left < 2 ? left : 2);
+	dest_done(g);
+}
+
+static void come(struct dest *d, unsigned i, unsigned char mark)
+{
+	for (uint32_t k = 0; k < RCPTS; k++)
+		if (!where[i][k]) {
+			where[i][k] = mark;
+			dest_add(d, many[i], &k, 1);
+		}
+}
+
+static unsigned left_from_before(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < TAS; i++)
+		for (uint32_t k = 0; k < RCPTS; k++)
+			n += where[i][k] == 1 && wanted(i, k);
+	return n;
+}
+
+static void drain_one(struct dest *d, void *ctx)
+{
+	dest_drain(d, INT64_MAX, count_job, ctx);
+}
+
+static void pick(void)
+{
+	static const struct dest_pick p = { want, take, NULL };
+	struct dest *d[5];
+	unsigned missed = 0, bad_sum = 0;
+	char sender[20];
+
+	srand(1);
+	dests_each(dests, drain_one, NULL);
+	for (unsigned i = 0; i < TAS; i++) {
+		sender[0] = (char)('a' + i % 9);
+		sender[1] = 0;
+		many[i] = ta_of(sender, RCPTS);
+	}
+	for (uint8_t i = 0; i < 5; i++)
+		d[i] = dests_get(dests, route_to((uint8_t)(20 + i)));
+	for (unsigned round = 0; round < 200; round++) {
+		unsigned taken = 0, before = picked;
+
+		for (unsigned i = 0; i < TAS; i++)
+			for (uint32_t k = 0; k < RCPTS; k++)
+				where[i][k] = where[i][k] ? 1 : 0;
+		for (unsigned i = 0; i < 20; i++)
+			come(d[rand() % 5], (unsigned)rand() % TAS, 1);
+		dests_pick_begin(dests);
+		while (dests_pick(dests, 1 + (unsigned)rand() % 20, &p, &taken)) {
+			for (int i = rand() % 4; i > 0; i--)
+				begin_one(d[rand() % 5]);
+			if (rand() % 3 == 0)
+				come(d[rand() % 5], (unsigned)rand() % TAS, 2);
+		}
+		missed += left_from_before();
+		bad_sum += picked - before != taken;
+	}
+	is_int(missed, 0, "all that waited when a walk began and was wanted is taken out");
+	is_int(wrong, 0, "nothing else is, and nothing twice");
+	is_int(bad_sum, 0, "the walk says how many");
+	ok(picked > 1000, "%u in 200 walks", picked);
+	for (unsigned i = 0; i < 5; i++)
+		while (dest_waits(d[i]))
+			begin_one(d[i]);
+	is_int(d[0]->queued + d[1]->queued + d[2]->queued + d[3]->queued + d[4]->queued, 0, "the queues drain");
+	for (unsigned i = 0; i < TAS; i++)
+		aq_ta_free(many[i]);
+}
+
 int main(void)
 {
 	struct occ_setup s = {
@@ -202,6 +352,8 @@ int main(void)
 	share();
 	half();
 	parts();
+	together();
+	pick();
 	rcu_barrier();
 	return plan_done();
 }
