@@ -113,7 +113,8 @@ static int check_content(const struct cdb_record *rec)
 	return at == rec->head.content_bytes && crc == rec->head.content_crc ? 0 : -EBADMSG;
 }
 
-int inventory_check(struct inventory *v, const struct cdb_ref *ref, uint64_t ta)
+/* A record's content and envelope against their CRCs. 0, -EBADMSG, -errno. */
+static int check(struct inventory *v, const struct cdb_ref *ref, uint64_t ta)
 {
 	struct cdb_record rec;
 	int rc = cdb_open_record(v->reader, ref, ta, &rec);
@@ -138,7 +139,7 @@ static int record(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h
 
 	r.state = state_of(v, ref, h->ta);
 	if (v->check)
-		r.damage = inventory_check(v, ref, h->ta);
+		r.damage = check(v, ref, h->ta);
 	if (v->calls->record)
 		v->calls->record(v->calls->ctx, &r);
 	return 0;

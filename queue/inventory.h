@@ -46,8 +46,6 @@ struct inventory_calls {
 };
 /* All files, in the order of the folders. check: read all content and compare the CRCs. 0 or -errno. */
 int inventory_walk(struct inventory *v, bool check, const struct inventory_calls *calls);
-/* A record's content and envelope against their CRCs. 0, -EBADMSG, -errno. */
-int inventory_check(struct inventory *v, const struct cdb_ref *ref, uint64_t ta);
 struct cdb_reader *inventory_reader(struct inventory *v);
 
 #endif
