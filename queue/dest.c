@@ -190,7 +190,8 @@ static void take_first(struct dest *d)
 /* Room grows in powers of two. */
 static uint32_t room_for(uint32_t count)
 {
-	return count <= DEST_INLINE_RCPTS ? DEST_INLINE_RCPTS : 1u << (32 - __builtin_clz(count - 1));
+	return count <= DEST_INLINE_RCPTS ? DEST_INLINE_RCPTS
+					  : 1u << (32 - __builtin_clz(count - 1));
 }
 
 static void job_extend(struct job *j, const uint32_t *idx, unsigned count)

@@ -214,7 +214,8 @@ static void together(void)
 enum { TAS = 60, RCPTS = 7 };
 
 static struct ta *many[TAS];
-static unsigned char where[TAS][RCPTS]; /* 0: elsewhere, 1: waits since before the walk, 2: came during it */
+static unsigned char
+	where[TAS][RCPTS]; /* 0: elsewhere, 1: waits since before the walk, 2: came during it */
 static unsigned picked, wrong;
 
 static unsigned number_of(const struct ta *ta)
@@ -238,7 +239,8 @@ static bool want(void *ctx, const struct dest *d, const struct ta *ta, uint32_t 
 	return wanted(number_of(ta), idx);
 }
 
-static void take(void *ctx, const struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
+static void take(void *ctx, const struct dest *d, struct ta *ta, const uint32_t *idx,
+		 unsigned count)
 {
 	(void)ctx;
 	(void)d;
@@ -332,7 +334,8 @@ static void pick(void)
 	for (unsigned i = 0; i < 5; i++)
 		while (dest_waits(d[i]))
 			begin_one(d[i]);
-	is_int(d[0]->queued + d[1]->queued + d[2]->queued + d[3]->queued + d[4]->queued, 0, "the queues drain");
+	is_int(d[0]->queued + d[1]->queued + d[2]->queued + d[3]->queued + d[4]->queued, 0,
+	       "the queues drain");
 	for (unsigned i = 0; i < TAS; i++)
 		aq_ta_free(many[i]);
 }
