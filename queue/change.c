@@ -12,8 +12,11 @@
 enum {
 	PAGE_MESSAGES = 1000,
 	PAGE_USEC = 10 * USEC_PER_MSEC,
-	KEEPER_MAX = 20000, /* recipients that the keeper has not brought yet */
-	KEEPER_WAIT_USEC = 5 * USEC_PER_MSEC,
+	/* Recipients of a page, and pages that are not on disk yet: what an order writes shares the batches of the
+	 * database with new mail, so they stay small. */
+	PAGE_RCPTS = 2000,
+	PAGES_OPEN = 2,
+	PAGE_WAIT_USEC = 5 * USEC_PER_MSEC,
 	NOTICE_WAIT_USEC = 20 * USEC_PER_MSEC,
 	NOTICE_WAITS = 150,
 };
@@ -25,6 +28,8 @@ struct change {
 	struct order *order;
 	struct select *select;
 	struct qwalk *walk;
+	unsigned in_page;               /* recipients */
+	atomic_uint pages_open;
 	atomic_uint loops; /* that look through their queues */
 	struct timer timer;
 	unsigned waits;
@@ -34,6 +39,12 @@ struct change {
 };
 
 /* ---- the clerk's part */
+
+/* On its way to the disk. The change ends after its last page: its own call comes later. */
+struct page {
+	struct commit_call call;
+	struct change *of;
+};
 
 static bool each(void *ctx, struct ta *ta, const uint32_t *idx, unsigned count, bool live)
 {
@@ -57,33 +68,66 @@ static bool each(void *ctx, struct ta *ta, const uint32_t *idx, unsigned count, 
 	if (n)
 		keeper_order(ta->id, away, n, c->order);
 	free(away);
-	return keeper_ordered() < KEEPER_MAX;
+	c->in_page += count;
+	return c->in_page < PAGE_RCPTS;
+}
+
+/* A page is on disk. */
+static void page_flushed(struct commit_call *call, int error)
+{
+	struct page *p = caa_container_of(call, struct page, call);
+
+	(void)error;
+	atomic_fetch_sub(&p->of->pages_open, 1);
+	free(p);
+}
+
+static void nothing(struct commit_call *call)
+{
+	(void)call;
+}
+
+/* Its orders were executed in their loops, as far as nothing was in the way. */
+static void page_done(struct qloop *l, void *arg)
+{
+	struct page *p = arg;
+
+	p->call.fn = nothing;
+	p->call.flushed = page_flushed;
+	commit_call(l->q->committer, &p->call, true);
 }
 
 static void page(struct clerk_job *j)
 {
 	struct change *c = caa_container_of(j, struct change, job);
 
-	if (keeper_ordered() >= KEEPER_MAX) {
-		clerk_again(j, KEEPER_WAIT_USEC);
+	if (atomic_load(&c->pages_open) >= PAGES_OPEN) {
+		clerk_again(j, PAGE_WAIT_USEC);
 		return;
 	}
+	c->in_page = 0;
 	int rc = qwalk_page(c->walk, PAGE_MESSAGES, PAGE_USEC, each, c);
 	if (rc < 0)
 		c->r.error = rc;
-	if (rc > 0)
-		clerk_again(j, 0);
+	if (rc <= 0)
+		return;
+	if (c->in_page) {
+		struct page *p = xcalloc(1, sizeof *p);
+
+		p->of = c;
+		atomic_fetch_add(&c->pages_open, 1);
+		keeper_after_orders(page_done, p);
+	}
+	clerk_again(j, 0);
 }
 
 /* ---- loop 0 */
 
-static void finish(struct qloop *l, void *arg)
+static void tell(struct change *c)
 {
-	struct change *c = arg;
 	struct order *o = c->order;
 	unsigned given = atomic_load(&o->given), ended;
 
-	(void)l;
 	c->r.done = atomic_load(&o->done);
 	c->r.gone = atomic_load(&o->gone);
 	c->r.failed = atomic_load(&o->failed);
@@ -98,9 +142,24 @@ static void finish(struct qloop *l, void *arg)
 	free(c);
 }
 
-static void nothing(struct commit_call *call)
+/* The committer may have the last pages in its hands still. */
+static void tell_when_alone(struct timer *t)
 {
-	(void)call;
+	struct change *c = caa_container_of(t, struct change, timer);
+
+	if (atomic_load(&c->pages_open))
+		loop_timer_after(c->q->loop[0].loop, t, USEC_PER_MSEC);
+	else
+		tell(c);
+}
+
+static void finish(struct qloop *l, void *arg)
+{
+	struct change *c = arg;
+
+	(void)l;
+	c->timer.fn = tell_when_alone;
+	tell_when_alone(&c->timer);
 }
 
 static void flushed(struct commit_call *call, int error)

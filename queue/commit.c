@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { HOLD_FROM_BATCH = 3, REOPEN_USEC = USEC_PER_SEC };
+enum { HOLD_FROM_BATCH = 3, REOPEN_USEC = USEC_PER_SEC, BATCH_ROWS = 4000 };
 
 struct file_gone {
 	struct file_gone *next;
@@ -539,6 +539,12 @@ static void take_all(struct committer *c)
 
 		handle(c, caa_container_of(m, struct commit_op, mail));
 		m = next;
+		/* A flood of outcomes is written in pieces, so that no client waits for all of it. */
+		if (!c->db_error && store_batch_count(c->batch) >= BATCH_ROWS) {
+			if (c->group)
+				commit_group(c);
+			flush(c);
+		}
 	}
 }
 
@@ -593,7 +599,8 @@ static void run(void *arg)
 		take_all(c);
 		if (c->group) {
 			hold(c);
-			commit_group(c);
+			if (c->group)
+				commit_group(c);
 		}
 		if (c->flush_at && clock_now() >= c->flush_at)
 			flush(c);

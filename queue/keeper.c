@@ -452,10 +452,3 @@ void keeper_after_orders(void (*fn)(struct qloop *l, void *arg), void *arg)
 	else
 		free(w);
 }
-
-unsigned keeper_ordered(void)
-{
-	struct keeper *k = the;
-
-	return k ? atomic_load(&k->ordered_count) : 0;
-}

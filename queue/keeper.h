@@ -26,8 +26,6 @@ struct order;
 void keeper_order(uint64_t id, const uint32_t *idx, unsigned count, struct order *o);
 /* fn(loop 0, arg) when all that was ordered before is in its loop. Any thread. */
 void keeper_after_orders(void (*fn)(struct qloop *l, void *arg), void *arg);
-/* Recipients of orders that wait for the keeper. Any thread. */
-unsigned keeper_ordered(void);
 
 /* Start-up: a transaction from its record in ibdb, with the marks of finished recipients and the
  * records of deferred ones applied; not in the table. NULL: *error, -ENOENT when it is not there.

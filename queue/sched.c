@@ -19,7 +19,8 @@ enum {
 	INLINE_RCPTS = 4,
 	BUSY_RATE = 20,
 	SWEEP_USEC = 60 * USEC_PER_SEC,
-	OBEY_RCPTS = 1000
+	OBEY_RCPTS = 1000,
+	OBEY_PAUSE_USEC = 20 * USEC_PER_MSEC
 };
 
 struct attempt {
@@ -519,7 +520,8 @@ static void obey_piece(struct timer *t)
 	unsigned taken = 0;
 
 	if (dests_pick(s->dests, OBEY_RCPTS, &p, &taken)) {
-		loop_timer_after(s->l->loop, t, 0);
+		/* What is taken out becomes rows of the database: not all at once. */
+		loop_timer_after(s->l->loop, t, taken ? OBEY_PAUSE_USEC : 0);
 		return;
 	}
 	for (struct obey *o = s->obey.now, *next; o; o = next) {
