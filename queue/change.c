@@ -28,7 +28,7 @@ struct change {
 	struct order *order;
 	struct select *select;
 	struct qwalk *walk;
-	unsigned in_page;               /* recipients */
+	unsigned in_page; /* recipients */
 	atomic_uint pages_open;
 	atomic_uint loops; /* that look through their queues */
 	struct timer timer;
