@@ -43,10 +43,7 @@ struct cds_lfht_node *lfht_find(struct cds_lfht *ht, unsigned long hash, cds_lfh
 	struct cds_lfht_iter it;
 
 	cds_lfht_lookup(ht, hash, match, key, &it);
-	struct cds_lfht_node *n = cds_lfht_iter_get_node(&it);
-	if (n)
-		RCU_TSAN_ACQUIRE(n);
-	return n;
+	return lfht_at(&it);
 }
 
 bool lfht_remove(struct cds_lfht *ht, struct cds_lfht_node *node)

@@ -79,9 +79,19 @@ struct cds_lfht_node *lfht_find(struct cds_lfht *ht, unsigned long hash, cds_lfh
 				const void *key);
 /* True when this call took it out. The caller frees it through rcu_later(). */
 bool lfht_remove(struct cds_lfht *ht, struct cds_lfht_node *node);
+/* The node that a walk stands on; NULL at the end. */
+static inline struct cds_lfht_node *lfht_at(struct cds_lfht_iter *it)
+{
+	struct cds_lfht_node *node = cds_lfht_iter_get_node(it);
+
+	if (node)
+		RCU_TSAN_ACQUIRE(node);
+	return node;
+}
+
 /* Walk: all nodes that stay in the table during the walk are seen. */
 #define LFHT_FOREACH(ht, iter, node)                                                               \
-	for (cds_lfht_first(ht, iter), node = cds_lfht_iter_get_node(iter); node;                  \
-	     cds_lfht_next(ht, iter), node = cds_lfht_iter_get_node(iter))
+	for (cds_lfht_first(ht, iter), node = lfht_at(iter); node;                                 \
+	     cds_lfht_next(ht, iter), node = lfht_at(iter))
 
 #endif

@@ -17,6 +17,7 @@ void aq_init(unsigned max_recipients)
 
 static int match(struct cds_lfht_node *node, const void *key)
 {
+	RCU_TSAN_ACQUIRE(node);
 	return caa_container_of(node, struct ta, node)->id == *(const uint64_t *)key;
 }
 

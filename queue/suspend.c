@@ -106,6 +106,8 @@ static void suspension_free(struct suspension *s)
 
 static void free_list(struct rcu_head *head)
 {
+	RCU_TSAN_ACQUIRE(head);
+	RCU_TSAN_GRACE();
 	free(caa_container_of(head, struct list, rcu));
 }
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import smtplib
 import socket
+import threading
 import time
 
 import smxtest as t
@@ -349,6 +350,56 @@ def latency(g):
     return time.monotonic() - begin
 
 
+def under_load():
+    """Orders of all kinds while mail comes and goes: nothing is lost, nothing arrives twice."""
+    folder = t.tmpdir('admin')
+    acked = os.path.join(folder, 'acked')
+    sink = t.Sink(folder, '--fail', 'dot:451 4.3.0 later:20%', '--fail', 'rcpt:450 4.2.0 later:10%', '--delay', 'dot:20ms:50%',
+                  '--seed', str(t.SEED % 1000000), '--acked', acked)
+    g = gateway(folder, sink.port, slow_retries=False,
+                qmgr='AQ_max_entries = 500; smtpc { initial_connections = 5; max_connections = 10; }').start()
+    sources = [t.Source(folder, g.port, '-m', '1500', '-s', '4', '-r', str(n), '-R', '300/s', '-d', '--domains', '4', '-N', '-l', '300', '--tolerant',
+                        name='source%d' % n) for n in (1, 5)]
+    to = '[127.0.0.1]:%d' % sink.port
+    selectors = ['all', 'domain=d%d.sink.test', 'state=deferred', 'state=active', 'attempts>1', 'id=*%d??', 'newer=1s', 'not domain=d%d.*',
+                 'reply=451 or state=held']
+    kinds = [('hold',), ('release',), ('retry',), ('reroute', to), ('reroute', 'auto'), ('suspend', '-e', '2s'), ('suspend',), ('resume',)]
+    counts, failures = collections.Counter(), []
+    end = time.monotonic() + (8 if t.SANITIZED else 4)
+
+    def operator(rng):
+        while not failures and (time.monotonic() < end or any(s.proc.poll() is None for s in sources)):
+            kind = rng.choice(kinds)
+            what = rng.choice(selectors)
+            what = what % rng.randrange(10) if '%' in what else what
+            if kind[0] == 'resume':
+                what = 'all'
+            elif kind[0] == 'suspend':
+                what = 'domain=d%d.sink.test' % rng.randrange(4)
+            r = ctl(g, *kind, what)
+            counts[kind[0]] += 1
+            if r.returncode and kind[0] != 'resume':
+                failures.append('qmgrctl %s %s: %d %s' % (kind, what, r.returncode, r.stdout))
+    operators = [threading.Thread(target=operator, args=(t.rng('under_load', i),)) for i in range(4)]
+    for x in operators:
+        x.start()
+    for x in operators:
+        x.join()
+    t.ok(not failures and len(counts) == 6, '%d orders of all kinds' % sum(counts.values()), (counts, failures))
+    for s in sources:
+        s.wait()
+    ctl(g, 'resume', 'all')
+    t.until(lambda: order(g, 'release', 'all')['in_progress'] == 0 and not states(g, 'state=held'), 'nothing is held')
+    g.wait_empty()
+    with open(acked, 'w') as f:
+        for s in sources:
+            f.writelines(line + '\n' for line in s.acked())
+    t.equal(g.stop(), 0, 'clean stop')
+    r = sink.stop()
+    t.ok(r['acked'] >= 3000 and not r['lost'] and not r['lost_recipients'], 'none of %d is lost' % r['acked'], r.get('lost_ids'))
+    t.equal(r['duplicate_recipients'], 0, 'none arrives twice')
+
+
 def gone_reader():
     """Who asks for much and reads nothing, or goes away, is in nobody's way."""
     folder = t.tmpdir('admin')
@@ -573,5 +624,5 @@ def words():
 
 if __name__ == '__main__':
     t.main(hold_and_release, several_recipients, delete_with_notice, reroute, while_active, delivered_meanwhile,
-           suspend_and_resume, suspend_what_waits, many, gone_reader, stopped, content_database, rebuild, damaged_database,
+           suspend_and_resume, suspend_what_waits, many, under_load, gone_reader, stopped, content_database, rebuild, damaged_database,
            statistics, words)
