@@ -28,7 +28,8 @@ struct committer {
 	uint64_t log_bytes;   /* written since the last checkpoint */
 	usec_t checkpoint_at; /* of the last one */
 	struct mailbox box;
-	atomic_bool deep; /* asleep without a deadline: lazy posts must wake it */
+	_Atomic usec_t busy_since; /* monotonic; 0: it is not writing */
+	atomic_bool deep;           /* asleep without a deadline: lazy posts must wake it */
 	atomic_bool stop;
 	pthread_t thread;
 	struct store *store;
@@ -57,6 +58,11 @@ static void news(struct committer *c)
 	if (!c->flush_at || c->flush_lazy)
 		c->flush_at = clock_now() + atomic_load(&c->max_delay);
 	c->flush_lazy = false;
+}
+
+static void busy(struct committer *c, usec_t since)
+{
+	atomic_store_explicit(&c->busy_since, since, memory_order_relaxed);
 }
 
 static void delete_once(struct committer *c, enum store_family f, struct store_key key)
@@ -179,6 +185,7 @@ static void commit_group(struct committer *c)
 	c->group = NULL;
 	c->group_end = &c->group;
 	c->group_count = 0;
+	busy(c, start);
 	rcu_offline();
 	stats_add(QMGR_STAT_SYNCS, segments_sync(c->set.segments, c->set.bad, c->set.ctx));
 	rcu_online();
@@ -196,6 +203,7 @@ static void commit_group(struct committer *c)
 		ta->answer.fn = answer;
 		loop_post(ta->home, &ta->answer);
 	}
+	busy(c, 0);
 	stats_observe(QMGR_STAT_COMMIT_BATCH, n);
 	stats_observe(QMGR_STAT_COMMIT_USEC, (uint64_t)(clock_now() - start));
 	c->group_mean8 = (c->group_mean8 * 7 + n * 8) / 8;
@@ -502,6 +510,8 @@ static void flush(struct committer *c)
 	uint64_t bytes = 0;
 	int rc = 0;
 
+	if (!atomic_load_explicit(&c->busy_since, memory_order_relaxed))
+		busy(c, clock_now());
 	put_pending(c);
 	put_marks(c);
 	segments_write(c->set.segments, c->store, c->batch);
@@ -515,6 +525,7 @@ static void flush(struct committer *c)
 		stats_add(QMGR_STAT_DB_BATCHES, 1);
 	}
 	rcu_online();
+	busy(c, 0);
 	if (rc) {
 		db_failed(c, rc);
 		return;
@@ -635,6 +646,13 @@ void committer_tune(struct committer *c, const struct committer_setup *s)
 	atomic_store(&c->max_batch, s->max_batch);
 	atomic_store(&c->checkpoint_bytes, s->checkpoint_bytes);
 	atomic_store(&c->checkpoint_usec, s->checkpoint_usec);
+}
+
+usec_t committer_age(const struct committer *c)
+{
+	usec_t since = atomic_load_explicit(&c->busy_since, memory_order_relaxed);
+
+	return since ? clock_now() - since : 0;
 }
 
 static void post(struct committer *c, struct commit_op *own, bool soon)

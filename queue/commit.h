@@ -45,6 +45,9 @@ void committer_tune(struct committer *c, const struct committer_setup *s);
 /* Writes everything that is pending, syncs, ends the thread. */
 void committer_stop(struct committer *c);
 
+/* How long it has been writing and syncing what it is at now; 0: it waits. Any thread. */
+usec_t committer_age(const struct committer *c);
+
 /* ta->answered(ta, error) runs in ta->home's loop: 0 durable, -EALREADY it was durable before (the
  * caller drops this copy), -ENOSPC, -EIO, -ESTALE. On success ta is in the table. */
 void commit_request(struct committer *c, struct ta *own);

@@ -1,8 +1,14 @@
 /*
- * queue/feedback.h - how full are we? IQDB, AQ and free disk become a level that smtps obeys,
- * R 9.1.
+ * queue/feedback.h - how full are we? IQDB, AQ, free disk, memory and the backlog of commits become
+ * a level, and numbers of sessions and recipients, that smtps obeys, R 9.1.
  *
- * Threads: the level is computed in loop 0 every FEEDBACK_USEC; read by all.
+ * Levels:  free; slow: workers accept one session at a time, and fewer of them; stop: none, and
+ *          open sessions get 4yz.
+ * Credits: what is left in AQ and IQDB is lent to the workers, half of it in equal parts, half by
+ *          their open sessions. A worker returns it by ending transactions; it is lent anew while
+ *          room is scarce, so that none sits on what another one needs.
+ * Threads: computed in loop 0 every FEEDBACK_USEC and when AQ has filled by another hundredth; read
+ *          by all.
  */
 #ifndef QUEUE_FEEDBACK_H
 #define QUEUE_FEEDBACK_H
@@ -17,16 +23,27 @@ enum feedback_level feedback_level(void);
 const char *feedback_cause(void);
 /* May a commit go on? 0, or -ENOSPC. */
 int feedback_refuses(void);
-/* A new link hears the level at once. */
-void feedback_tell(struct qloop *l, struct link *k);
+/* What one worker may have, that has `open` of all `sessions` on `links` links. Any thread. */
+struct credit {
+	uint32_t sessions, recipients;
+};
+struct credit feedback_credit(unsigned open, unsigned sessions, unsigned links);
+
+/* Recipients have come: the level is looked at anew when it may be another one. Any loop. */
+void feedback_came(struct qloop *l);
 
 /* Pure: the level for these numbers. */
 struct feedback_numbers {
 	uint64_t aq_count, aq_max;
 	uint64_t iqdb_count, iqdb_max;
 	uint64_t disk_free_bytes, disk_min_bytes, disk_ok_bytes;
+	uint64_t memory_total_bytes, memory_free_bytes; /* total 0: unknown */
+	usec_t commit_usec;                             /* age of the commit that goes on */
 };
 enum feedback_level feedback_judge(const struct feedback_numbers *n, enum feedback_level now,
 				   const char **cause);
+/* Pure: the part of a worker. percent_left: 100 at the begin of level slow, 0 at stop. */
+struct credit feedback_part(uint64_t room, unsigned percent_left, unsigned open, unsigned sessions,
+			    unsigned links);
 
 #endif

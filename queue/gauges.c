@@ -38,7 +38,8 @@ static void put_feedback(void)
 	} rows[] = { { "disk", QMGR_STAT_FEEDBACK_DISK },
 		     { "iqdb", QMGR_STAT_FEEDBACK_IQDB },
 		     { "aq", QMGR_STAT_FEEDBACK_AQ },
-		     { "memory", QMGR_STAT_FEEDBACK_MEMORY } };
+		     { "memory", QMGR_STAT_FEEDBACK_MEMORY },
+		     { "commit", QMGR_STAT_FEEDBACK_COMMIT } };
 
 	stats_set(QMGR_STAT_FEEDBACK, (uint64_t)feedback_level());
 	for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++)

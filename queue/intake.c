@@ -30,6 +30,8 @@ struct smtps_link {
 	struct qloop *l;
 	struct link *link; /* NULL: gone, commits are still out */
 	unsigned out;      /* commits without an answer */
+	unsigned open;     /* sessions */
+	struct msg_credit told;
 	struct client_count
 		*client[CLIENT_BUCKETS]; /* sessions it has open, given back when it goes */
 };
@@ -41,7 +43,7 @@ static struct process {
 	struct qloop *_Atomic loop; /* of worker 0 */
 } process[PROCESSES_MAX];
 
-static atomic_uint links_up;
+static atomic_uint links_up, sessions_open; /* over all links */
 static struct qmgr *qm;
 
 static struct process *process_of(uint64_t instance, bool make)
@@ -80,6 +82,16 @@ static void client_opened(struct smtps_link *s, const struct addr *a)
 		*at = c;
 	}
 	(*at)->open++;
+	s->open++;
+	atomic_fetch_add_explicit(&sessions_open, 1, memory_order_relaxed);
+}
+
+static void client_closed(struct smtps_link *s, const struct addr *a, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		icc_close(a);
+	s->open -= n;
+	atomic_fetch_sub_explicit(&sessions_open, n, memory_order_relaxed);
 }
 
 static void conn_open(struct smtps_link *s, uint64_t req, const struct msg_conn_open *m)
@@ -107,7 +119,7 @@ static void conn_close(struct smtps_link *s, const struct msg_conn_close *m)
 
 	if (!c)
 		return;
-	icc_close(&m->client);
+	client_closed(s, &m->client, 1);
 	if (--c->open == 0) {
 		*at = c->next;
 		free(c);
@@ -121,8 +133,7 @@ static void all_closed(struct smtps_link *s)
 
 		for (struct client_count *c = s->client[i]; c; c = next) {
 			next = c->next;
-			while (c->open-- > 0)
-				icc_close(&c->addr);
+			client_closed(s, &c->addr, c->open);
 			free(c);
 		}
 		s->client[i] = NULL;
@@ -239,6 +250,7 @@ static void begin_commit(struct smtps_link *s, uint64_t req, struct ta *ta)
 {
 	/* Counted now: what is on its way to the disk fills AQ as well. */
 	aq_take(ta->env.rcpt_count);
+	feedback_came(s->l);
 	atomic_store(&ta->active, ta->env.rcpt_count);
 	ta->home = s->l->loop;
 	ta->answered = answered;
@@ -400,6 +412,21 @@ static void release(struct smtps_link *s)
 	free(s);
 }
 
+/* Another credit than what was told last; a little more or less is no news. */
+static void tell(struct smtps_link *s, uint8_t level, const char *cause)
+{
+	struct credit c = feedback_credit(s->open, atomic_load(&sessions_open), intake_links());
+	struct msg_credit m = { c.sessions, c.recipients, level, span_str(cause) };
+	uint32_t was = s->told.recipients, more = was > m.recipients ? was : m.recipients,
+		 less = was > m.recipients ? m.recipients : was;
+
+	if (m.level == s->told.level && span_eq(m.cause, s->told.cause) &&
+	    m.sessions == s->told.sessions && more - less <= less / 8)
+		return;
+	s->told = m;
+	link_put(s->link, 0, credit, &m);
+}
+
 static void up(struct link *k, const struct link_hello *peer)
 {
 	struct smtps_link *s = link_ctx(k);
@@ -416,7 +443,7 @@ static void up(struct link *k, const struct link_hello *peer)
 	}
 	log_event(LOG_LV_INFO, LOG_SEV_INFO, "intake", "smtps=%u, worker=%u, stat=connected",
 		  peer->id, peer->worker);
-	feedback_tell(s->l, k);
+	tell(s, (uint8_t)feedback_level(), feedback_cause());
 }
 
 static void down(struct link *k)
@@ -504,14 +531,9 @@ int intake_listen(struct qmgr *q, const char *path)
 
 void intake_credit(struct qloop *l, uint8_t level, const char *cause)
 {
-	struct msg_credit m = { .sessions = UINT32_MAX,
-				.recipients = UINT32_MAX,
-				.level = level,
-				.cause = span_str(cause) };
-
 	for (struct smtps_link *s = l->intakes; s; s = s->next)
 		if (s->link)
-			link_put(s->link, 0, credit, &m);
+			tell(s, level, cause);
 }
 
 unsigned intake_links(void)

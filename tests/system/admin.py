@@ -586,7 +586,7 @@ def statistics():
     got = {k: v for k, v in s['replies'].items() if v}
     t.equal(got, {'class=2xx,stage=dot': 2, 'class=4xx,stage=rcpt': 1, 'class=5xx,stage=rcpt': 1}, 'replies by class and stage')
     t.ok(s['messages'] == 1 and s['oldest_age_seconds'] < 60 and s['queue_seconds']['count'] == 2, 'sizes and ages', s)
-    t.equal(s['feedback_cause'], {'cause=%s' % c: 0 for c in ('disk', 'iqdb', 'aq', 'memory')}, 'feedback and its causes')
+    t.equal(s['feedback_cause'], {'cause=%s' % c: 0 for c in ('disk', 'iqdb', 'aq', 'memory', 'commit')}, 'feedback and its causes')
     with socket.socket(socket.AF_UNIX) as k:
         k.settimeout(t.LONG)
         k.connect(os.path.relpath(g.path('qmgrctlsock')))

@@ -189,6 +189,24 @@ def slow_syncs():
     x.finish()
 
 
+def stalled_sync():
+    """A sync that does not come back: clients are slowed down, then not let in, until it does."""
+    x = Trouble('stalled')
+    x.more(100)
+    x.shim.slow(7000000)
+
+    def level():
+        s = x.g.stats()
+        return s['feedback_level'], s['feedback_cause']['cause=commit']
+    t.until(lambda: level() == (1, 1), 'stalled: level slow')
+    t.until(lambda: level() == (2, 1), 'stalled: level stop')
+    x.shim.slow(0)
+    t.until(lambda: level() == (0, 0), 'stalled: level free')
+    x.more(200)
+    x.finish()
+    x.says('qmgr', 'func=feedback, level=2, cause=commit')
+
+
 # ---- the next hop
 
 def hop_misbehaves():
@@ -232,5 +250,5 @@ def hop_is_dead():
 
 
 if __name__ == '__main__':
-    t.main(segment_sync_fails, large_sync_fails, segment_is_full, disk_is_full, database_log_fails, database_log_is_full, slow_syncs,
+    t.main(segment_sync_fails, large_sync_fails, segment_is_full, disk_is_full, database_log_fails, database_log_is_full, slow_syncs, stalled_sync,
            hop_misbehaves, hop_is_dead)
