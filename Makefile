@@ -98,8 +98,18 @@ $(TEST_BIN): $(BUILD)/tests/%: tests/%.c $(OBJ)/tests/tap.o $(ARCHIVES) $(BUILD)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Itests -MMD -MP -MF $@.d -o $@ $< $(OBJ)/tests/tap.o \
-		$(filter $(LIB)/lib$(firstword $(subst /, ,$*)).a,$(ARCHIVES)) $(LIB)/libcore.a \
+		$(TEST_OBJ) $(filter $(LIB)/lib$(firstword $(subst /, ,$*)).a,$(ARCHIVES)) $(LIB)/libcore.a \
 		$(LIBS_$(firstword $(subst /, ,$*))) $(LIBS_core)
+
+# The whole qmgr on a clock of the test's, tests/queue/sim.h: what waits, tells the time or writes goes through it.
+SIM_BIN := $(filter $(BUILD)/tests/queue/test_sim_%,$(TEST_BIN))
+SIM_OBJ := $(call objs,$(wildcard tests/queue/sim*.c))
+SIM_WRAP := clock_gettime epoll_wait ppoll nanosleep pthread_cond_wait pthread_cond_timedwait pthread_cond_signal \
+	pthread_cond_broadcast sem_wait sem_clockwait sem_post thread_start thread_join \
+	fdatasync fsync pwrite pwritev unlink rocksdb_write geteuid loop_timer_after
+$(SIM_BIN): $(SIM_OBJ)
+$(SIM_BIN): TEST_OBJ := $(SIM_OBJ)
+$(SIM_BIN): ALL_LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAP))
 
 # ---- fuzz targets: clang runs them, gcc replays their corpora in make check
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
