@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-enum { FORMAT = 1 };
+enum { FORMAT = 1, ARRIVAL_AT = 9 };
 
 static void put_addr(struct wire_w *w, const struct addr *a)
 {
@@ -151,4 +151,11 @@ int envelope_decode(struct span s, struct arena *a, struct envelope *out)
 	if (rc)
 		return rc;
 	return wire_done(&r) ? 0 : -EBADMSG;
+}
+
+void envelope_set_arrival(char *encoded, usec_t wall_arrival)
+{
+	struct wire_w w = wire_writer(encoded + ARRIVAL_AT, sizeof wall_arrival);
+
+	wire_put_u64(&w, (uint64_t)wall_arrival);
 }

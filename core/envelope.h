@@ -60,4 +60,7 @@ int envelope_encode(const struct envelope *e, struct buf *out);
 /* 0, -EBADMSG (not one of ours, or an index out of range), -ENOMEM. */
 int envelope_decode(struct span s, struct arena *a, struct envelope *out);
 
+/* Another time of arrival in an encoded envelope that envelope_decode() took. */
+void envelope_set_arrival(char *encoded, usec_t wall_arrival);
+
 #endif

@@ -57,6 +57,13 @@ fail:
 	return NULL;
 }
 
+void aq_ta_set_arrival(struct ta *ta, usec_t wall_arrival)
+{
+	ta->env.wall_arrival = wall_arrival;
+	/* The bytes are the arena's. */
+	envelope_set_arrival((char *)(uintptr_t)ta->blob.p, wall_arrival);
+}
+
 void aq_ta_free(struct ta *ta)
 {
 	for (uint32_t i = 0; i < ta->env.rcpt_count; i++) {

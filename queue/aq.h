@@ -126,6 +126,8 @@ void aq_init(unsigned max_recipients);
 /* A transaction made of an encoded envelope (copied); its id is that of the envelope. All
  * recipients are RCPT_ACTIVE but counted nowhere yet. NULL: *error is -EBADMSG or -ENOMEM. */
 struct ta *aq_ta_new(struct span envelope, const struct cdb_ref *ref, int *error);
+/* It came at that time (clock_steady()), also in its encoded form. Before others can see it. */
+void aq_ta_set_arrival(struct ta *ta, usec_t wall_arrival);
 /* One that was never put into the table. */
 void aq_ta_free(struct ta *ta);
 /* The same for one that was in IQDB: readers may still see it. */

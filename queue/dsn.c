@@ -191,7 +191,7 @@ static int build(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned c
 {
 	struct env_rcpt to = { .addr = ta->env.sender, .route = ENV_NO_ROUTE };
 	struct envelope e = { .ta = id_make(qids_next(l->q), 0),
-			      .wall_arrival = clock_wall(),
+			      .wall_arrival = clock_steady(),
 			      .client = { .family = ADDR_IPV4, .ip = { 127, 0, 0, 1 } },
 			      .sender = SPAN(""),
 			      .flags = (uint16_t)(ENV_DSN | (ta->env.flags & ENV_SMTPUTF8)),

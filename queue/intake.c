@@ -15,7 +15,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { PROCESSES_MAX = 64 };
+/* ARRIVAL_MAX_SEC: so long may a client take from MAIL to the end of its data. */
+enum { PROCESSES_MAX = 64, ARRIVAL_MAX_SEC = 3600 };
 
 struct client_count {
 	struct client_count *next;
@@ -260,6 +261,15 @@ static void begin_commit(struct smtps_link *s, uint64_t req, struct ta *ta)
 	commit_request(s->l->q->committer, ta);
 }
 
+/* Ages are those of our clock, which does not jump: that of smtps may be another. */
+static void check_arrival(struct ta *ta)
+{
+	usec_t now = clock_steady(), age = now - ta->env.wall_arrival;
+
+	if (age < 0 || age > ARRIVAL_MAX_SEC * (usec_t)USEC_PER_SEC)
+		aq_ta_set_arrival(ta, now);
+}
+
 static void commit(struct smtps_link *s, uint64_t req, const struct msg_commit *m)
 {
 	struct cdb_ref ref = { m->seg, m->gen, m->off, m->len };
@@ -275,6 +285,7 @@ static void commit(struct smtps_link *s, uint64_t req, const struct msg_commit *
 		link_refuse(s->link, "commit of an empty or different transaction");
 		return;
 	}
+	check_arrival(ta);
 	if (iqdb_add(ta)) {
 		begin_commit(s, req, ta);
 		return;
