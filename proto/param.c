@@ -1,6 +1,7 @@
 #include "proto/param.h"
 
 #include "core/envelope.h"
+#include "core/xtext.h"
 
 #include <errno.h>
 
@@ -74,18 +75,6 @@ bool param_xtext_ok(struct span s, size_t max)
 	return n && n <= max;
 }
 
-/* utf-8-addr-unitext and -xtext: xtext beside \x{HEX} and bytes over 127. */
-static bool utf8_addr_ok(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c < 33 || c == 127 || c == '=')
-			return false;
-	}
-	return s.n != 0;
-}
-
 bool param_orcpt_ok(struct span s, size_t max, bool utf8)
 {
 	size_t semi = span_chr(s, ';');
@@ -96,8 +85,8 @@ bool param_orcpt_ok(struct span s, size_t max, bool utf8)
 	for (size_t i = 0; i < type.n; i++)
 		if (!ascii_isalnum(type.p[i]) && type.p[i] != '-')
 			return false;
-	if (utf8 && span_caseeq(type, SPAN("utf-8")))
-		return utf8_addr_ok(addr);
+	if (span_caseeq(type, SPAN("utf-8")) && xtext_utf8_ok(addr, utf8))
+		return true;
 	return param_xtext_ok(addr, max);
 }
 

@@ -1,15 +1,9 @@
 #include "proto/smtpc_command.h"
 
+#include "core/xtext.h"
+
 #include <inttypes.h>
 #include <stdio.h>
-
-static bool is_8bit(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] > 127)
-			return true;
-	return false;
-}
 
 /* The message cannot go there: all recipients that are left fail. */
 static void refuse_all(struct smtpc_job *j, const char *text)
@@ -68,13 +62,13 @@ static void check_utf8(struct smtpc_job *j, const struct ehlo *e)
 	static const char no[] = "553 5.6.7 next hop does not take SMTPUTF8";
 
 	bool asked = j->env.flags & ENV_SMTPUTF8, offered = e->caps & EHLO_SMTPUTF8;
-	bool sender = is_8bit(j->env.sender);
+	bool sender = !xtext_is_ascii(j->env.sender);
 
 	j->utf8 = asked || sender;
 	if (!offered && (sender || (asked && (j->rec.head.flags & CDB_8BIT))))
 		refuse_all(j, no);
 	for (uint32_t i = 0; i < j->env.rcpt_count; i++) {
-		if (!is_8bit(j->env.rcpt[i].addr))
+		if (xtext_is_ascii(j->env.rcpt[i].addr))
 			continue;
 		j->utf8 = true;
 		if (!offered)
@@ -169,6 +163,27 @@ static int add_notify(struct buf *out, uint8_t notify)
 	return rc;
 }
 
+/* RFC 6533 3: without SMTPUTF8 an address of type utf-8 goes in its 7-bit form. */
+static int add_orcpt(const struct smtpc_job *j, const struct ehlo *e, struct span orcpt,
+		     struct buf *out)
+{
+	struct span rest = span_from(orcpt, span_chr(orcpt, ';') + 1);
+	struct buf address = { 0 }, value = { 0 };
+
+	if (xtext_is_ascii(orcpt) || ((e->caps & EHLO_SMTPUTF8) && j->utf8))
+		return add_value(out, SPAN(" ORCPT="), orcpt);
+	int rc = xtext_utf8_decode(rest, &address);
+	if (!rc)
+		rc = buf_add_span(&value, SPAN("utf-8;"));
+	if (!rc)
+		rc = xtext_utf8_encode(buf_span(&address), &value);
+	if (!rc)
+		rc = add_value(out, SPAN(" ORCPT="), buf_span(&value));
+	buf_release(&address);
+	buf_release(&value);
+	return rc;
+}
+
 int smtpc_command_rcpt(const struct smtpc_job *j, const struct ehlo *e, uint32_t i, struct buf *out)
 {
 	const struct env_rcpt *r = &j->env.rcpt[i];
@@ -181,7 +196,7 @@ int smtpc_command_rcpt(const struct smtpc_job *j, const struct ehlo *e, uint32_t
 	if (!rc && (e->caps & EHLO_DSN)) {
 		rc = add_notify(out, r->notify);
 		if (!rc)
-			rc = add_value(out, SPAN(" ORCPT="), r->orcpt);
+			rc = add_orcpt(j, e, r->orcpt, out);
 	}
 	return rc ? rc : buf_add_span(out, SPAN("\r\n"));
 }

@@ -84,6 +84,10 @@ static const struct {
 	{ "utf-8;\xc3\xa4@b.test", false, false },
 	{ "utf-8;\xc3\xa4@b.test", true, true },
 	{ "utf-8;a\\x{E4}@b.test", true, true },
+	{ "utf-8;a\\x{E4}@b.test", false, true },
+	{ "UTF-8;a+2Bb@b.test", true, true },
+	{ "utf-8;\xc3\x28@b.test", true, false },
+	{ "utf-8;\xe2\x82@b.test", true, false },
 	{ "rfc822;\xc3\xa4@b.test", true, false },
 };
 
