@@ -10,6 +10,7 @@
 #define CORE_XTEXT_H
 #include "core/buf.h"
 
+/* No byte over 127. */
 bool xtext_is_ascii(struct span s);
 
 /* Takes the first character from *rest: its code point, or -1 for a byte that begins no valid UTF-8

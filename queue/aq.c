@@ -137,7 +137,7 @@ static void free_reply(struct rcu_head *head)
 	free(caa_container_of(head, struct rcpt_reply, rcu));
 }
 
-void aq_rcpt_reply(struct rcpt *r, struct span reply, uint8_t stage)
+void aq_rcpt_reply(struct rcpt *r, struct span reply, uint8_t stage, const struct addr *remote)
 {
 	reply = span_head(reply, 1000);
 	struct rcpt_reply *fresh = malloc(sizeof *fresh + reply.n);
@@ -145,6 +145,7 @@ void aq_rcpt_reply(struct rcpt *r, struct span reply, uint8_t stage)
 
 	if (fresh) {
 		fresh->n = (uint16_t)reply.n;
+		fresh->remote = remote ? *remote : (struct addr){ .family = ADDR_NONE };
 		if (reply.n)
 			memcpy(fresh->text, reply.p, reply.n);
 	}
@@ -159,6 +160,13 @@ struct span aq_rcpt_last(struct rcpt *r)
 	struct rcpt_reply *p = RCU_READ(r->reply);
 
 	return p ? span_of(p->text, p->n) : span_of("", 0);
+}
+
+struct addr aq_rcpt_remote(struct rcpt *r)
+{
+	struct rcpt_reply *p = RCU_READ(r->reply);
+
+	return p ? p->remote : (struct addr){ .family = ADDR_NONE };
 }
 
 static void free_route(struct rcu_head *head)
@@ -231,7 +239,7 @@ void aq_rcpt_restore(struct ta *ta, uint32_t idx, const struct store_deferred *d
 	r->wall_last = d->wall_last;
 	atomic_store(&r->wall_next, d->held ? 0 : d->wall_next);
 	if (d->reply.n)
-		aq_rcpt_reply(r, d->reply, d->stage);
+		aq_rcpt_reply(r, d->reply, d->stage, NULL);
 	if (d->route.n)
 		aq_rcpt_set_route(ta, idx, d->route, d->forced);
 	atomic_store(&r->state, d->held ? RCPT_HELD : RCPT_DEFERRED);

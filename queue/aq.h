@@ -42,6 +42,7 @@ struct order;
 /* Text of a reply; readers see it inside a read section. */
 struct rcpt_reply {
 	struct rcu_head rcu;
+	struct addr remote; /* who said it; family ADDR_NONE: we did, or nobody remembers */
 	uint16_t n;
 	char text[];
 };
@@ -77,7 +78,8 @@ struct committed_rcpt {
 	usec_t wall_due; /* its record in DEFEDB and its row in the index; 0: none */
 	bool held;       /* its record in DEFEDB, no row in the index */
 	bool done;
-	bool marked; /* "finished" is in the database */
+	bool marked;   /* "finished" is in the database */
+	bool reported; /* as it finished, a DSN about the transaction was out */
 };
 
 struct ta {
@@ -102,9 +104,8 @@ struct ta {
 	uint64_t req;
 	int error;
 
-	/* DSNs, in the loop `home`. */
-	struct ta *about; /* this is a DSN about that one */
-	unsigned dsn_count;
+	atomic_uint dsn_count; /* DSNs about failures: on their way or durable; kept over restarts
+				  as "some" or "none" */
 
 	/* The committer's. */
 	struct {
@@ -147,10 +148,12 @@ unsigned aq_max(void);
 void aq_take(unsigned n);
 void aq_give(unsigned n);
 
-/* Keeps a copy of the reply with the recipient; its loop only. */
-void aq_rcpt_reply(struct rcpt *r, struct span reply, uint8_t stage);
+/* Keeps a copy of the reply with the recipient; its loop only. remote: who said it, NULL: we. */
+void aq_rcpt_reply(struct rcpt *r, struct span reply, uint8_t stage, const struct addr *remote);
 /* The last reply, empty: none. Valid in the read section. */
 struct span aq_rcpt_last(struct rcpt *r);
+/* Who said it: family ADDR_NONE when that is not known. */
+struct addr aq_rcpt_remote(struct rcpt *r);
 /* Another route than its envelope's; its loop only. The same one again changes nothing. */
 void aq_rcpt_set_route(struct ta *ta, uint32_t idx, struct span route, bool forced);
 /* As its record in DEFEDB says; before others can see ta. */

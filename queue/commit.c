@@ -277,6 +277,7 @@ static void do_rcpts(struct committer *c, struct commit_rcpts *op)
 
 			forget_deferred(c, op->ta, op->rcpt[i].idx, r);
 			r->done = true;
+			r->reported = op->rcpt[i].reported;
 		} else {
 			put_deferred(c, op->ta, &op->rcpt[i]);
 		}
@@ -417,7 +418,7 @@ static void put_marks(struct committer *c)
 				struct store_key key = store_key_rcpt(ta->id, i);
 
 				store_put(c->store, c->batch, STORE_IBDB, store_key_span(&key),
-					  span_of("", 0));
+					  store_mark(r->reported));
 				r->marked = true;
 			}
 		}

@@ -59,6 +59,7 @@ void commit_unload(struct committer *c, struct ta *own);
 struct commit_rcpt {
 	uint32_t idx;
 	bool done;                      /* else deferred as follows */
+	bool reported;                  /* done, and a DSN about the transaction is out */
 	struct store_deferred deferred; /* reply points behind the array */
 };
 /* Outcomes of recipients of one transaction that lives on. */

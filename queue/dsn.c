@@ -1,10 +1,10 @@
 #include "queue/dsn.h"
 
-#include "core/cdb_read.h"
 #include "core/cdb_write.h"
 #include "core/err.h"
 #include "core/ids.h"
 #include "core/log.h"
+#include "queue/dsn_original.h"
 #include "queue/dsn_text.h"
 #include "queue/outcome.h"
 #include "queue/qids.h"
@@ -13,14 +13,20 @@
 
 #include <stdlib.h>
 
-enum { WHOLE_MAX = 1 << 20, HEADERS_MAX = 64 << 10 };
+enum { LINE_998 = 998, TEXT_BYTES_MAX = 8 << 20, SMALL_FROM_MAX = 256 << 20 };
 
 /* A DSN on its way to the disk. */
 struct pending {
 	struct qloop *l;
-	struct ta *about; /* whose recipients wait for it; NULL: a warning */
+	struct ta *about; /* whose recipients wait for it; NULL: a notice */
 	unsigned count;
 	uint32_t idx[];
+};
+
+/* The text of one. */
+struct made {
+	struct buf text;
+	bool utf8;
 };
 
 static void ended(struct pending *p)
@@ -28,6 +34,15 @@ static void ended(struct pending *p)
 	if (p->about) {
 		outcome_ended(p->l, p->about, p->idx, p->count);
 		dsn_settle(p->l, p->about);
+	}
+	free(p);
+}
+
+static void undone(struct pending *p)
+{
+	if (p->about) {
+		atomic_fetch_sub(&p->about->dsn_count, 1);
+		outcome_no_dsn(p->l, p->about, p->idx, p->count);
 	}
 	free(p);
 }
@@ -40,9 +55,7 @@ static void answered(struct ta *ta, int error)
 	if (error) {
 		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "dsn", "stat=DSN not committed, error=%d",
 			  error);
-		if (p->about)
-			outcome_no_dsn(p->l, p->about, p->idx, p->count);
-		free(p);
+		undone(p);
 		aq_ta_free(ta);
 		return;
 	}
@@ -52,126 +65,91 @@ static void answered(struct ta *ta, int error)
 	ended(p);
 }
 
-/* The original, or its header section, as it is stored: wire form fits the DSN's own. */
-static int put_original(struct qloop *l, struct ta *ta, bool whole, struct buf *out)
+/* All of the original, or its header? The first bounce of a message (which is counted already) has
+ * all. */
+static bool wants_whole(struct qloop *l, const struct ta *ta, enum dsn_kind kind)
 {
-	struct cdb_reader *r = cdb_reader_new(l->q->global.cdb_base_directory, 1);
-	struct cdb_record rec;
-	int rc = r ? cdb_open_record(r, &ta->ref, ta->id, &rec) : -ENOMEM;
-
-	if (rc) {
-		if (r)
-			cdb_reader_free(r);
-		return buf_add_span(out, SPAN("(the original cannot be read)\r\n"));
-	}
-	uint64_t want = whole ? rec.head.content_bytes : rec.head.header_bytes;
-	if (want > (whole ? WHOLE_MAX : HEADERS_MAX))
-		want = HEADERS_MAX < rec.head.header_bytes ? HEADERS_MAX : rec.head.header_bytes;
-	char *to = buf_room(out, want + 2);
-	ssize_t n = to ? cdb_read(&rec, 0, to, want) : -ENOMEM;
-	if (n > 0) {
-		buf_wrote(out, (size_t)n);
-		if (to[n - 1] != '\n')
-			buf_add(out, "\r\n", 2);
-	}
-	cdb_close_record(r, &rec);
-	cdb_reader_free(r);
-	return n < 0 ? (int)n : 0;
-}
-
-static bool fits_whole(struct qloop *l, struct ta *ta, bool only_7bit)
-{
-	if (qmgr_live(l->q)->dsn_handling_flags & QMGR_DSN_F_HEADER_ONLY)
+	if (kind != DSN_FAILED || ta->env.ret == ENV_RET_HDRS || atomic_load(&ta->dsn_count) > 1)
 		return false;
-	if (ta->env.ret == ENV_RET_HDRS || ta->dsn_count > 0 || only_7bit)
-		return false;
-	return ta->ref.len <= WHOLE_MAX;
+	return !(qmgr_live(l->q)->dsn_handling_flags & QMGR_DSN_F_HEADER_ONLY);
 }
 
-/* Our own hop refused the content for its form: a notice in that form would be refused too. */
-static bool needs_7bit(const struct ta *ta, const uint32_t *idx, unsigned count)
+static struct dsn_rcpt describe(const struct ta *ta, uint32_t idx)
 {
-	for (unsigned i = 0; i < count; i++)
-		if (ta->rcpt[idx[i]].stage == MSG_AT_CONTENT)
-			return true;
-	return false;
-}
+	struct rcpt *rc = &ta->rcpt[idx];
 
-static void make_7bit(struct buf *b)
-{
-	for (uint32_t i = b->r; i < b->w; i++)
-		if (b->p[i] & 0x80)
-			b->p[i] = '?';
+	return (struct dsn_rcpt){ .addr = ta->env.rcpt[idx].addr,
+				  .orcpt = ta->env.rcpt[idx].orcpt,
+				  .reply = aq_rcpt_last(rc),
+				  .remote = aq_rcpt_remote(rc),
+				  .stage = rc->stage,
+				  .wall_last = rc->wall_last };
 }
 
 static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
-		     enum dsn_kind kind, uint64_t id, struct buf *out)
+		     enum dsn_kind kind, uint64_t id, struct made *m)
 {
-	bool only_7bit = kind == DSN_FAILED && needs_7bit(ta, idx, count);
+	const struct qmgr_options *o = qmgr_live(l->q);
 	struct dsn_rcpt *r = xcalloc(count, sizeof *r);
+	struct buf original = { 0 };
+	bool whole = wants_whole(l, ta, kind);
+	int rc = dsn_original(l->q->global.cdb_base_directory, &ta->ref, ta->id,
+			      o->dsn_handling_max_returned_size, &whole, &original);
+	if (rc)
+		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "dsn",
+			  "stat=content is not readable, DSN goes without it, error=%d", rc);
+	for (unsigned i = 0; i < count; i++)
+		r[i] = describe(ta, idx[i]);
 	struct dsn_text t = { .hostname = l->q->global.hostname,
 			      .sender = ta->env.sender,
 			      .envid = ta->env.envid,
 			      .id = id,
 			      .about = ta->id,
+			      .random = span_hash(span_of(&id, sizeof id)),
 			      .wall_now = clock_wall(),
 			      .wall_arrival = ta->env.wall_arrival,
-			      .wall_until =
-				      ta->env.wall_arrival + qmgr_live(l->q)->queue_return_timeout,
+			      .wall_until = ta->env.wall_arrival + o->queue_return_timeout,
 			      .kind = kind,
-			      .mime = qmgr_live(l->q)->dsn_handling_flags & QMGR_DSN_F_MIME_FORMAT,
-			      .whole = kind == DSN_FAILED && fits_whole(l, ta, only_7bit),
+			      .mime = o->dsn_handling_flags & QMGR_DSN_F_MIME_FORMAT,
+			      .whole = whole,
+			      .global = ta->env.flags & ENV_SMTPUTF8,
+			      .original = buf_span(&original),
 			      .rcpt = r,
 			      .count = count };
-
-	for (unsigned i = 0; i < count; i++) {
-		struct rcpt *rc = &ta->rcpt[idx[i]];
-
-		r[i] = (struct dsn_rcpt){ .addr = ta->env.rcpt[idx[i]].addr,
-					  .orcpt = ta->env.rcpt[idx[i]].orcpt,
-					  .reply = aq_rcpt_last(rc),
-					  .stage = rc->stage,
-					  .wall_last = rc->wall_last };
-	}
-	int rc = dsn_text_head(&t, out);
-	if (!rc)
-		rc = put_original(l, ta, t.whole, out);
-	if (!rc)
-		rc = dsn_text_tail(&t, out);
-	if (only_7bit)
-		make_7bit(out);
+	rc = dsn_text(&t, &m->text, &m->utf8);
+	buf_release(&original);
 	free(r);
 	return rc;
 }
 
 /* Our own lines never begin with a dot, the original's are stuffed already: the text is in wire
  * form. */
-static uint64_t count_stuffed(struct span s)
+static void measure(struct span s, struct cdb_head *h)
 {
-	uint64_t n = 0;
+	size_t line = 0;
 
-	for (size_t i = 0; i + 3 < s.n; i++)
-		if (s.p[i] == '\r' && s.p[i + 1] == '\n' && s.p[i + 2] == '.' && s.p[i + 3] == '.')
-			n++;
-	return n;
+	for (size_t i = 0; i < s.n; i++, line++) {
+		if (s.p[i] & 0x80)
+			h->flags |= CDB_8BIT;
+		if (s.p[i] == '\n') {
+			if (line > LINE_998 + 1)
+				h->flags |= CDB_LONG_LINE;
+			line = (size_t)-1;
+		} else if (line == 0 && s.p[i] == '.') {
+			h->dots++;
+		}
+	}
+	h->size_bytes = s.n - h->dots;
+	h->header_bytes = (uint32_t)span_find(s, SPAN("\r\n\r\n")) + 2;
 }
 
 static int write_content(struct qloop *l, uint64_t id, struct span text, struct span envelope,
 			 struct cdb_ref *ref)
 {
-	size_t header = span_find(text, SPAN("\r\n\r\n")) + 2;
-	struct cdb_head h = { .ta = id,
-			      .content_bytes = text.n,
-			      .dots = count_stuffed(text),
-			      .header_bytes = (uint32_t)header };
+	struct cdb_head h = { .ta = id, .content_bytes = text.n };
 	struct iovec part = { (void *)text.p, text.n };
 
-	h.size_bytes = text.n - h.dots;
-	for (size_t i = 0; i < text.n; i++)
-		if (text.p[i] & 0x80) {
-			h.flags |= CDB_8BIT;
-			break;
-		}
+	measure(text, &h);
 	int rc = cdb_append(l->q->writer, &h, &part, 1, envelope, ref);
 	if (rc != -EAGAIN)
 		return rc;
@@ -186,58 +164,74 @@ static int write_content(struct qloop *l, uint64_t id, struct span text, struct 
 	return cdb_file_finish(l->q->writer, &f, &h, envelope, ref);
 }
 
-static int build(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
-		 enum dsn_kind kind, struct ta **out)
+/* To the disk; not committed yet. */
+static int store(struct qloop *l, struct span to, const struct made *m, uint64_t id,
+		 struct ta **out)
 {
-	struct env_rcpt to = { .addr = ta->env.sender, .route = ENV_NO_ROUTE };
-	struct envelope e = { .ta = id_make(qids_next(l->q), 0),
+	struct env_rcpt rcpt = { .addr = to, .route = ENV_NO_ROUTE };
+	struct envelope e = { .ta = id,
 			      .wall_arrival = clock_steady(),
 			      .client = { .family = ADDR_IPV4, .ip = { 127, 0, 0, 1 } },
 			      .sender = SPAN(""),
-			      .flags = (uint16_t)(ENV_DSN | (ta->env.flags & ENV_SMTPUTF8)),
+			      .flags = (uint16_t)(ENV_DSN | (m->utf8 ? ENV_SMTPUTF8 : 0)),
+			      .body = ENV_BODY_8BITMIME,
 			      .rcpt_count = 1,
-			      .rcpt = &to };
-	struct buf text = { 0 }, blob = { 0 };
+			      .rcpt = &rcpt };
+	struct buf blob = { 0 };
 	struct cdb_ref ref;
-	int rc = make_text(l, ta, idx, count, kind, e.ta, &text);
+	int rc = envelope_encode(&e, &blob);
 
-	e.body = ENV_BODY_8BITMIME;
 	if (!rc)
-		rc = envelope_encode(&e, &blob);
-	if (!rc)
-		rc = write_content(l, e.ta, buf_span(&text), buf_span(&blob), &ref);
+		rc = write_content(l, id, buf_span(&m->text), buf_span(&blob), &ref);
 	if (!rc)
 		*out = aq_ta_new(buf_span(&blob), &ref, &rc);
-	buf_release(&text);
 	buf_release(&blob);
 	return rc;
+}
+
+/* m, which failed to be made if error is set, goes to `to`. */
+static void commit(struct pending *p, struct span to, uint64_t id, struct made *m, int error)
+{
+	struct ta *dsn = NULL;
+
+	if (!error)
+		error = store(p->l, to, m, id, &dsn);
+	buf_release(&m->text);
+	if (error) {
+		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "dsn", "stat=DSN not written, error=%d",
+			  error);
+		undone(p);
+		return;
+	}
+	aq_take(1);
+	atomic_store(&dsn->active, 1);
+	dsn->home = p->l->loop;
+	dsn->answered = answered;
+	dsn->asker = p;
+	commit_request(p->l->q->committer, dsn);
+}
+
+static struct pending *pending_new(struct qloop *l, struct ta *about, const uint32_t *idx,
+				   unsigned count)
+{
+	struct pending *p = xmalloc(sizeof *p + count * sizeof *idx);
+
+	*p = (struct pending){ .l = l, .about = about, .count = count };
+	memcpy(p->idx, idx, count * sizeof *idx);
+	if (about)
+		atomic_fetch_add(&about->dsn_count, 1);
+	return p;
 }
 
 static void send_dsn(struct qloop *l, struct ta *about, struct ta *ta, const uint32_t *idx,
 		     unsigned count, enum dsn_kind kind)
 {
-	struct pending *p = xmalloc(sizeof *p + count * sizeof *idx);
-	struct ta *dsn = NULL;
-	int rc;
+	struct pending *p = pending_new(l, about, idx, count);
+	uint64_t id = id_make(qids_next(l->q), 0);
+	struct made m = { .utf8 = false };
+	int rc = make_text(l, ta, idx, count, kind, id, &m);
 
-	*p = (struct pending){ .l = l, .about = about, .count = count };
-	memcpy(p->idx, idx, count * sizeof *idx);
-	rc = build(l, ta, idx, count, kind, &dsn);
-	if (rc) {
-		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "dsn", "stat=DSN not written, error=%d", rc);
-		free(p);
-		if (about)
-			outcome_no_dsn(l, about, idx, count);
-		return;
-	}
-	if (kind == DSN_FAILED)
-		ta->dsn_count++;
-	aq_take(1);
-	atomic_store(&dsn->active, 1);
-	dsn->home = l->loop;
-	dsn->answered = answered;
-	dsn->asker = p;
-	commit_request(l->q->committer, dsn);
+	commit(p, ta->env.sender, id, &m, rc);
 }
 
 /* Whom is a DSN owed? Puts those to the front; returns how many. */
@@ -300,11 +294,29 @@ static void bounce_send(struct bounce *b, unsigned n)
 	free(idx);
 }
 
+/* How many go into one: max_errors_per_DSN, and what bounds the memory for its text. */
+static unsigned fits(const struct bounce *b)
+{
+	unsigned max = qmgr_live(b->l->q)->dsn_handling_max_errors_per_dsn, n = 0;
+	size_t bytes = 0;
+
+	while (n < b->count && n < max && bytes < TEXT_BYTES_MAX) {
+		uint32_t i = b->idx[n++];
+
+		bytes += 400 + 4 * b->ta->env.rcpt[i].addr.n + b->ta->env.rcpt[i].orcpt.n +
+			 2 * aq_rcpt_last(&b->ta->rcpt[i]).n;
+	}
+	return n;
+}
+
 static void bounce_timer(struct timer *t)
 {
 	struct bounce *b = caa_container_of(t, struct bounce, timer);
+	struct qloop *l = b->l;
+	struct ta *ta = b->ta;
 
-	bounce_send(b, b->count);
+	while ((b = *bounce_at(l, ta)))
+		bounce_send(b, fits(b));
 }
 
 static void bounce_add(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
@@ -335,8 +347,53 @@ void dsn_settle(struct qloop *l, struct ta *ta)
 	while ((b = *bounce_at(l, ta))) {
 		if (b->count < max && atomic_load(&ta->active) > b->count)
 			return;
-		bounce_send(b, b->count < max ? b->count : max);
+		bounce_send(b, fits(b));
 	}
+}
+
+static void log_rcpts(struct ta *ta, uint32_t idx, unsigned count, const char *stat)
+{
+	struct log_line line;
+	char id[ID_TEXT_MAX];
+
+	bool ours = ta->env.flags & ENV_DSN;
+
+	log_begin(&line, ours ? LOG_LV_ERROR : LOG_LV_MAIL, ours ? LOG_SEV_WARN : LOG_SEV_NONE);
+	if (!line.on)
+		return;
+	id_text(ta->id, id);
+	log_word(&line, "func", "dsn");
+	log_word(&line, "ss_ta", id);
+	log_addr(&line, "rcpt", ta->env.rcpt[idx].addr);
+	log_int(&line, "recipients", count);
+	log_word(&line, "stat", stat);
+	log_str(&line, "reply", aq_rcpt_last(&ta->rcpt[idx]));
+	log_end(&line);
+}
+
+/* A notice of our own that a host would not take in its form (8 bits, size): once more without what
+ * makes it so. False: there is nothing to leave out. */
+static bool send_small(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	struct buf text = { 0 };
+	struct made m = { .utf8 = ta->env.flags & ENV_SMTPUTF8 };
+	bool whole = true;
+
+	if (ta->rcpt[idx[0]].stage != MSG_AT_CONTENT)
+		return false;
+	int rc = dsn_original(l->q->global.cdb_base_directory, &ta->ref, ta->id, SMALL_FROM_MAX,
+			      &whole, &text);
+	if (!rc && whole)
+		rc = dsn_text_small(buf_span(&text), m.utf8, &m.text);
+	buf_release(&text);
+	if (rc || !whole) {
+		buf_release(&m.text);
+		return false;
+	}
+	log_rcpts(ta, idx[0], count, "DSN is sent again, smaller");
+	commit(pending_new(l, ta, idx, count), ta->env.rcpt[idx[0]].addr,
+	       id_make(qids_next(l->q), 0), &m, 0);
+	return true;
 }
 
 void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
@@ -346,9 +403,10 @@ void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned co
 
 	if (n)
 		bounce_add(l, ta, yes, n);
-	if (no_count) {
-		log_event(LOG_LV_MAIL, LOG_SEV_NONE, "dsn", "stat=no DSN is due, recipients=%u",
-			  no_count);
+	if (no_count && (!(ta->env.flags & ENV_DSN) || !send_small(l, ta, no, no_count))) {
+		log_rcpts(ta, no[0], no_count,
+			  ta->env.flags & ENV_DSN ? "DSN is not deliverable and dropped"
+						  : "no DSN is due");
 		outcome_ended(l, ta, no, no_count);
 	}
 	free(yes);

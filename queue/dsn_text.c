@@ -2,212 +2,336 @@
 
 #include "core/ids.h"
 #include "core/msg.h"
+#include "core/xtext.h"
+#include "queue/dsn_line.h"
+#include "queue/dsn_qp.h"
+#include "queue/dsn_status.h"
 
+#include <errno.h>
 #include <stdio.h>
 
-enum { FOLD_AT = 900 };
+/* What differs between the kinds. */
+static const struct {
+	const char *subject, *human, *automatic;
+} words[] = {
+	[DSN_FAILED] = { "Undeliverable mail",
+			 "I'm sorry to inform you that a mail\r\n"
+			 "from you could not be delivered. See below for details.\r\n",
+			 "replied" },
+	[DSN_DELAYED] = { "Delayed mail",
+			  "A mail from you could not be delivered yet.\r\n"
+			  "It stays in the queue and is tried again: there is no need to\r\n"
+			  "send it again. See below for details.\r\n",
+			  "generated" },
+	[DSN_RELAYED] = { "Relayed mail",
+			  "A mail from you was relayed to a host that\r\n"
+			  "confirms no deliveries: you will get no further notice of success.\r\n",
+			  "generated" },
+	[DSN_DELIVERED] = { "Delivered mail", "A mail from you was delivered.\r\n", "generated" },
+};
 
-/* Foreign text: control bytes become '?', a long line is cut. */
-static int put_clean(struct buf *out, struct span s)
-{
-	char line[FOLD_AT];
-	size_t n = 0;
+static const struct {
+	struct span whole, header;
+} follows = { { "Your message follows:\r\n\r\n", 25 },
+	      { "The header of your message follows:\r\n\r\n", 39 } };
 
-	for (size_t i = 0; i < s.n && n < sizeof line; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		line[n++] = c < 32 || c == 127 ? '?' : (char)c;
-	}
-	return buf_add(out, line, n);
-}
-
-static void boundary(const struct dsn_text *t, char dst[static 40])
+static void boundary(const struct dsn_text *t, char dst[static 64])
 {
 	char id[ID_TEXT_MAX];
 
 	id_text(t->id, id);
-	snprintf(dst, 40, "smx-%s-dsn", id);
+	snprintf(dst, 64, "smx-%s-%016llx", id, (unsigned long long)t->random);
 }
 
-/* What differs between the kinds. */
-static const struct {
-	const char *subject, *human, *action, *automatic;
-	struct span status; /* when the reply names none */
-} words[] = {
-	[DSN_FAILED] = { "Undeliverable mail",
-			 "Your message could not be delivered to the recipients below.\r\n\r\n",
-			 "failed",
-			 "replied",
-			 { "5.4.7", 5 } },
-	[DSN_DELAYED] = { "Delayed mail",
-			  "Your message could not be delivered yet to the recipients below.\r\n"
-			  "It stays in the queue and is tried again; there is no need to send it again.\r\n\r\n",
-			  "delayed",
-			  "generated",
-			  { "4.4.7", 5 } },
-	[DSN_RELAYED] = { "Relayed mail",
-			  "Your message was relayed for the recipients below to a host that confirms no deliveries.\r\n"
-			  "You will get no further notice of success.\r\n\r\n",
-			  "relayed",
-			  "generated",
-			  { "2.0.0", 5 } },
-	[DSN_DELIVERED] = { "Delivered mail",
-			    "Your message was delivered to the recipients below.\r\n\r\n",
-			    "delivered",
-			    "generated",
-			    { "2.0.0", 5 } },
-};
+/* ---- what people read */
 
-/* "5.1.1" out of "550 5.1.1 text", else made from the class of the code. */
-static struct span enhanced(struct span reply, enum dsn_kind kind)
+static int put_gave_up(const struct dsn_text *t, const struct dsn_rcpt *r, struct buf *out)
 {
-	struct span s = span_from(reply, 4);
-	size_t n = 0;
-	unsigned dots = 0;
+	usec_t age = t->wall_now - t->wall_arrival;
+	bool temporary = !r->reply.n || r->reply.p[0] == '4';
 
-	if (kind == DSN_RELAYED || kind == DSN_DELIVERED)
-		return words[kind].status;
-	while (n < s.n && (ascii_isdigit(s.p[n]) || s.p[n] == '.'))
-		dots += s.p[n++] == '.';
-	if (dots == 2 && n >= 5 && n <= 9 && (s.p[0] == '4' || s.p[0] == '5'))
-		return span_head(s, n);
-	if (reply.n && reply.p[0] == '5' && kind == DSN_FAILED)
-		return SPAN("5.0.0");
-	return words[kind].status;
+	if (t->kind != DSN_FAILED || !temporary || age <= 0)
+		return 0;
+	int64_t min = age / (60 * (usec_t)USEC_PER_SEC);
+	return buf_printf(out, "It was tried for %d d %d h %d min.\r\n", (int)(min / 1440),
+			  (int)(min / 60 % 24), (int)(min % 60));
 }
 
-static int put_rcpt_human(const struct dsn_rcpt *r, struct buf *out)
+static int put_rcpt(const struct dsn_text *t, const struct dsn_rcpt *r, struct buf *out)
 {
-	int rc = buf_add_span(out, SPAN("<"));
+	struct buf addr = { 0 };
+	char ip[ADDR_TEXT_MAX];
+	int rc = buf_add(&addr, "<", 1);
 
 	if (!rc)
-		rc = put_clean(out, r->addr);
+		rc = buf_add_span(&addr, r->addr);
 	if (!rc)
-		rc = buf_add_span(out, SPAN(">\r\n"));
-	if (!rc && r->reply.n) {
-		rc = put_clean(out, r->reply);
-		if (!rc)
-			rc = buf_printf(out, "\r\nduring %s\r\n", msg_stage_name(r->stage));
+		rc = buf_add(&addr, ">", 1);
+	if (!rc)
+		rc = buf_add(out, "\r\n", 2);
+	if (!rc)
+		rc = dsn_line(out, SPAN(""), buf_span(&addr), DSN_UTF8);
+	buf_release(&addr);
+	if (!rc && r->reply.n)
+		rc = dsn_line(out, SPAN(""), r->reply, DSN_UTF8);
+	if (!rc && r->reply.n && t->kind <= DSN_DELAYED)
+		rc = buf_printf(out, "during %s\r\n", msg_stage_name(r->stage));
+	if (!rc && dsn_status_is_remote(r)) {
+		addr_literal(&r->remote, ip);
+		rc = buf_printf(out, "by [%s]\r\n", ip);
 	}
-	return rc ? rc : buf_add_span(out, SPAN("\r\n"));
+	return rc ? rc : put_gave_up(t, r, out);
 }
 
 static int put_human(const struct dsn_text *t, struct buf *out)
 {
-	int rc = buf_printf(out, "This is the mail system at %s.\r\n\r\n%s", t->hostname,
+	int rc = buf_printf(out, "Hi! This is the smX MTA at %s. %s", t->hostname,
 			    words[t->kind].human);
 
 	for (unsigned i = 0; i < t->count && !rc; i++)
-		rc = put_rcpt_human(&t->rcpt[i], out);
+		rc = put_rcpt(t, &t->rcpt[i], out);
 	return rc;
 }
 
-static int put_status_rcpt(const struct dsn_text *t, const struct dsn_rcpt *r, struct buf *out)
-{
-	struct span code = enhanced(r->reply, t->kind);
-	char date[64];
-	int rc = 0;
+/* ---- parts */
 
-	if (r->orcpt.n) {
-		rc = buf_add_span(out, SPAN("Original-Recipient: "));
-		if (!rc)
-			rc = put_clean(out, r->orcpt);
-		if (!rc)
-			rc = buf_add_span(out, SPAN("\r\n"));
-	}
-	if (!rc)
-		rc = buf_add_span(out, SPAN("Final-Recipient: rfc822; "));
-	if (!rc)
-		rc = put_clean(out, r->addr);
-	if (!rc)
-		rc = buf_printf(out, "\r\nAction: %s\r\nStatus: %.*s\r\n", words[t->kind].action,
-				(int)code.n, code.p);
-	if (!rc && r->reply.n) {
-		rc = buf_add_span(out, SPAN("Diagnostic-Code: smtp; "));
-		if (!rc)
-			rc = put_clean(out, r->reply);
-		if (!rc)
-			rc = buf_add_span(out, SPAN("\r\n"));
-	}
-	if (!rc && r->wall_last) {
-		clock_rfc5322(r->wall_last, date, sizeof date);
-		rc = buf_printf(out, "Last-Attempt-Date: %s\r\n", date);
-	}
-	if (!rc && t->kind == DSN_DELAYED) {
-		clock_rfc5322(t->wall_until, date, sizeof date);
-		rc = buf_printf(out, "Will-Retry-Until: %s\r\n", date);
-	}
-	return rc ? rc : buf_add_span(out, SPAN("\r\n"));
+enum encoding { ENC_7BIT = 0, ENC_8BIT, ENC_QP };
+
+static int put_part_head(const char *bound, const char *type, enum encoding e, struct buf *out)
+{
+	static const char *const name[] = { "7bit", "8bit", "quoted-printable" };
+
+	return buf_printf(out, "%s%s%sContent-Type: %s\r\nContent-Transfer-Encoding: %s\r\n\r\n",
+			  bound ? "--" : "", bound ? bound : "", bound ? "\r\n" : "", type,
+			  name[e]);
 }
 
-static int put_status(const struct dsn_text *t, struct buf *out)
+static int put_encoded(struct span s, enum encoding e, struct buf *out)
 {
-	char b[40], date[64];
-	int rc;
+	return e == ENC_QP ? dsn_qp(s, out) : buf_add_span(out, s);
+}
 
-	boundary(t, b);
-	clock_rfc5322(t->wall_arrival, date, sizeof date);
-	rc = buf_printf(out, "--%s\r\nContent-Type: message/delivery-status\r\n\r\n", b);
-	if (!rc && t->envid.n) {
-		rc = buf_add_span(out, SPAN("Original-Envelope-Id: "));
-		if (!rc)
-			rc = put_clean(out, t->envid);
-		if (!rc)
-			rc = buf_add_span(out, SPAN("\r\n"));
-	}
+static int part_human(const struct dsn_text *t, const char *bound, bool utf8, struct buf *out)
+{
+	struct buf text = { 0 };
+	int rc = put_human(t, &text);
+	enum encoding e = xtext_is_ascii(buf_span(&text)) ? ENC_7BIT : utf8 ? ENC_8BIT : ENC_QP;
+
 	if (!rc)
-		rc = buf_printf(out, "Reporting-MTA: dns; %s\r\nArrival-Date: %s\r\n\r\n",
-				t->hostname, date);
-	for (unsigned i = 0; i < t->count && !rc; i++)
-		rc = put_status_rcpt(t, &t->rcpt[i], out);
+		rc = put_part_head(bound, "text/plain; charset=utf-8", e, out);
+	if (!rc)
+		rc = put_encoded(buf_span(&text), e, out);
+	buf_release(&text);
 	return rc;
 }
 
-int dsn_text_head(const struct dsn_text *t, struct buf *out)
+static int part_status(const struct dsn_text *t, const char *bound, bool utf8, struct buf *out)
 {
-	char b[40], date[64], id[ID_TEXT_MAX];
-	int rc;
+	struct buf text = { 0 };
+	int rc = dsn_status(t, utf8 ? DSN_UTF8 : DSN_ASCII, &text);
 
-	boundary(t, b);
+	if (!rc)
+		rc = put_part_head(
+			bound, utf8 ? "message/global-delivery-status" : "message/delivery-status",
+			utf8 ? ENC_8BIT : ENC_7BIT, out);
+	if (!rc)
+		rc = buf_add_span(out, buf_span(&text));
+	buf_release(&text);
+	return rc;
+}
+
+/* RFC 2046 5.2.1 has only 7bit and 8bit for message/rfc822, RFC 6532 3.7 any encoding for
+ * message/global. */
+static int part_original(const struct dsn_text *t, const char *bound, bool utf8, struct buf *out)
+{
+	static const char *const type[2][2] = { { "text/rfc822-headers", "message/rfc822" },
+						{ "message/global-headers", "message/global" } };
+	bool ascii = xtext_is_ascii(t->original), global = t->global && !ascii;
+	enum encoding e = ascii ? ENC_7BIT : utf8 || (t->whole && !global) ? ENC_8BIT : ENC_QP;
+
+	if (!t->original.n) {
+		int rc = put_part_head(bound, "text/plain", ENC_7BIT, out);
+
+		return rc ? rc : buf_add_span(out, SPAN("(the original cannot be read)\r\n"));
+	}
+	int rc = put_part_head(bound, type[global][t->whole], e, out);
+	return rc ? rc : put_encoded(t->original, e, out);
+}
+
+static int put_report(const struct dsn_text *t, const char *bound, bool utf8, struct buf *out)
+{
+	int rc = part_human(t, bound, utf8, out);
+
+	if (!rc)
+		rc = buf_add(out, "\r\n", 2);
+	if (!rc)
+		rc = part_status(t, bound, utf8, out);
+	if (!rc)
+		rc = buf_add(out, "\r\n", 2);
+	if (!rc)
+		rc = part_original(t, bound, utf8, out);
+	return rc ? rc : buf_printf(out, "\r\n--%s--\r\n", bound);
+}
+
+static int put_plain(const struct dsn_text *t, struct buf *out)
+{
+	int rc = put_human(t, out);
+
+	if (!rc)
+		rc = buf_add(out, "\r\n", 2);
+	if (!rc)
+		rc = buf_add_span(out, t->whole ? follows.whole : follows.header);
+	return rc ? rc
+		  : buf_add_span(out,
+				 t->original.n ? t->original : SPAN("(it cannot be read)\r\n"));
+}
+
+/* ---- the whole */
+
+static int put_head(const struct dsn_text *t, bool utf8, struct buf *out)
+{
+	char date[64], id[ID_TEXT_MAX];
+	struct buf to = { 0 };
+
 	id_text(t->id, id);
 	clock_rfc5322(t->wall_now, date, sizeof date);
-	rc = buf_printf(
+	int rc = buf_printf(
 		out,
 		"Date: %s\r\nFrom: Mailer-Daemon@%s\r\nSubject: %s\r\nMessage-ID: <%s.dsn@%s>\r\n"
-		"Auto-Submitted: auto-%s\r\nMIME-Version: 1.0\r\nTo: <",
+		"Auto-Submitted: auto-%s\r\nMIME-Version: 1.0\r\n",
 		date, t->hostname, words[t->kind].subject, id, t->hostname,
 		words[t->kind].automatic);
 	if (!rc)
-		rc = put_clean(out, t->sender);
+		rc = buf_add(&to, "<", 1);
 	if (!rc)
-		rc = buf_add_span(out, SPAN(">\r\n"));
-	if (!rc && t->mime)
-		rc = buf_printf(
-			out,
-			"Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n\r\n"
-			"--%s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n",
-			b, b);
-	else if (!rc)
-		rc = buf_add_span(out, SPAN("\r\n"));
+		rc = buf_add_span(&to, t->sender);
 	if (!rc)
-		rc = put_human(t, out);
-	if (!rc && t->mime)
-		rc = put_status(t, out);
-	if (!rc && t->mime)
-		rc = buf_printf(out, "--%s\r\nContent-Type: %s\r\n\r\n", b,
-				t->whole ? "message/rfc822" : "text/rfc822-headers");
-	else if (!rc)
-		rc = buf_printf(out, "%s follows:\r\n\r\n",
-				t->whole ? "Your message" : "The header of your message");
+		rc = buf_add(&to, ">", 1);
+	if (!rc)
+		rc = dsn_line(out, SPAN("To: "), buf_span(&to), utf8 ? DSN_UTF8 : DSN_ASCII);
+	buf_release(&to);
 	return rc;
 }
 
-int dsn_text_tail(const struct dsn_text *t, struct buf *out)
+int dsn_text(const struct dsn_text *t, struct buf *out, bool *utf8)
 {
-	char b[40];
+	struct buf body = { 0 };
+	char bound[64], type[128] = "text/plain; charset=utf-8";
 
-	if (!t->mime)
-		return 0;
-	boundary(t, b);
-	return buf_printf(out, "\r\n--%s--\r\n", b);
+	*utf8 = !xtext_is_ascii(t->sender);
+	boundary(t, bound);
+	int rc = t->mime ? put_report(t, bound, *utf8, &body) : put_plain(t, &body);
+	if (t->mime)
+		snprintf(type, sizeof type,
+			 "multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"",
+			 bound);
+	if (!rc)
+		rc = put_head(t, *utf8, out);
+	if (!rc)
+		rc = put_part_head(NULL, type,
+				   xtext_is_ascii(buf_span(&body)) ? ENC_7BIT : ENC_8BIT, out);
+	if (!rc)
+		rc = buf_add_span(out, buf_span(&body));
+	buf_release(&body);
+	return rc;
+}
+
+/* ---- smaller */
+
+/* The part with the whole original: its type begins at *type, its content at *content. */
+static bool find_whole(struct span s, size_t *type, size_t *content)
+{
+	static const char *const types[] = {
+		"\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: ",
+		"\r\nContent-Type: message/global\r\nContent-Transfer-Encoding: "
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		*type = span_find(s, span_str(types[i]));
+		if (*type < s.n) {
+			*type += 2;
+			*content = *type + span_find(span_from(s, *type), SPAN("\r\n\r\n")) + 4;
+			return *content < s.n;
+		}
+	}
+	return false;
+}
+
+/* As it is, but the first "8bit" is `now`. */
+static int put_recoded(struct span head, bool to_7bit, const char *now, struct buf *out)
+{
+	size_t at = span_find(head, SPAN("Content-Transfer-Encoding: 8bit\r\n"));
+
+	if (!to_7bit || at == head.n)
+		return buf_add_span(out, head);
+	int rc = buf_add_span(out, span_head(head, at));
+	if (!rc)
+		rc = buf_printf(out, "Content-Transfer-Encoding: %s\r\n", now);
+	return rc ? rc
+		  : buf_add_span(
+			    out,
+			    span_from(head, at + sizeof "Content-Transfer-Encoding: 8bit\r\n" - 1));
+}
+
+static int small_report(struct span text, bool utf8, size_t type, size_t content, struct buf *out)
+{
+	struct span part = span_from(text, type), original = span_from(text, content);
+	bool global = span_startswith(part, SPAN("Content-Type: message/global\r\n"));
+	bool qp = span_find(span_head(part, content - type), SPAN("quoted-printable")) <
+		  content - type;
+	struct span header = span_head(original, span_find(original, SPAN("\r\n\r\n")) + 2);
+	bool ascii = xtext_is_ascii(header);
+	/* The last line of all is the closing boundary; the header may be all that was there. */
+	size_t close = text.n - 2;
+
+	while (close > content && text.p[close - 1] != '\n')
+		close--;
+	if (header.n > close - content)
+		header = span_from(span_head(text, close), content);
+	int rc = put_recoded(span_head(text, type), !utf8, "7bit", out);
+	if (!rc)
+		rc = put_part_head(NULL, global ? "message/global-headers" : "text/rfc822-headers",
+				   qp || (!ascii && !utf8) ? ENC_QP
+				   : ascii                 ? ENC_7BIT
+							   : ENC_8BIT,
+				   out);
+	if (!rc)
+		rc = put_encoded(header, !ascii && !utf8 ? ENC_QP : ENC_7BIT, out);
+	if (!rc)
+		rc = buf_add(out, "\r\n", 2);
+	return rc ? rc : buf_add_span(out, span_from(text, close));
+}
+
+static int small_plain(struct span text, bool utf8, struct buf *out)
+{
+	size_t body = span_find(text, SPAN("\r\n\r\n")) + 4, at = span_find(text, follows.whole);
+	struct span original = span_from(text, at + follows.whole.n);
+	bool whole = at < text.n, ascii = xtext_is_ascii(text);
+	size_t header = span_find(original, SPAN("\r\n\r\n")) + 2;
+	struct buf b = { 0 };
+
+	if (body > text.n || (!whole && (ascii || utf8)))
+		return -ENOENT;
+	int rc = buf_add_span(&b, span_from(span_head(text, at), body));
+	if (!rc && whole)
+		rc = buf_add_span(&b, follows.header);
+	if (!rc && whole)
+		rc = buf_add_span(&b, span_head(original, header));
+	if (!rc)
+		rc = put_recoded(span_head(text, body), !utf8, "quoted-printable", out);
+	if (!rc)
+		rc = put_encoded(buf_span(&b), ascii || utf8 ? ENC_7BIT : ENC_QP, out);
+	buf_release(&b);
+	return rc;
+}
+
+int dsn_text_small(struct span text, bool utf8, struct buf *out)
+{
+	size_t head = span_find(text, SPAN("\r\n\r\n")), type, content;
+
+	if (span_find(span_head(text, head), SPAN("\r\nContent-Type: multipart/report;")) == head)
+		return small_plain(text, utf8, out);
+	if (!find_whole(text, &type, &content))
+		return -ENOENT;
+	return small_report(text, utf8, type, content, out);
 }

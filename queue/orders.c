@@ -133,7 +133,7 @@ static void bounce(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned
 {
 	for (unsigned i = 0; i < n; i++) {
 		aq_rcpt_reply(&ta->rcpt[idx[i]], SPAN("554 5.7.0 returned by the administrator"),
-			      MSG_AT_RCPT);
+			      MSG_AT_RCPT, NULL);
 		atomic_store(&ta->rcpt[idx[i]].state, RCPT_FAILED);
 		orders_put(ta, idx[i], o);
 	}

@@ -16,6 +16,7 @@ struct outcome {
 	struct ta *ta;
 	unsigned count, cap;
 	int notify; /* enum dsn_kind for those that are done, or -1 */
+	struct addr remote;
 	struct {
 		uint32_t idx;
 		uint8_t outcome;
@@ -30,6 +31,7 @@ struct outcome *outcome_begin(struct qloop *l, struct ta *ta)
 	o->ta = ta;
 	o->count = 0;
 	o->notify = -1;
+	o->remote.family = ADDR_NONE;
 	o->cap = sizeof o->few / sizeof o->few[0];
 	o->r = o->few;
 	return o;
@@ -38,6 +40,18 @@ struct outcome *outcome_begin(struct qloop *l, struct ta *ta)
 void outcome_notify(struct outcome *o, int dsn_kind)
 {
 	o->notify = dsn_kind;
+}
+
+void outcome_from(struct outcome *o, const struct addr *remote)
+{
+	o->remote = *remote;
+}
+
+/* A notice of success says what the host said. */
+static bool keeps_reply(const struct outcome *o, const struct msg_rcpt_result *r)
+{
+	return r->outcome != MSG_DONE ||
+	       (o->notify >= 0 && o->ta->env.rcpt[r->idx].notify & ENV_NOTIFY_SUCCESS);
 }
 
 bool outcome_has(const struct outcome *o, uint32_t idx)
@@ -93,8 +107,8 @@ void outcome_add(struct outcome *o, const struct msg_rcpt_result *r)
 	o->count++;
 	rc->attempts++;
 	rc->wall_last = clock_wall();
-	if (r->outcome != MSG_DONE)
-		aq_rcpt_reply(rc, r->reply, r->stage);
+	if (keeps_reply(o, r))
+		aq_rcpt_reply(rc, r->reply, r->stage, &o->remote);
 	qmgr_stats_reply(r->outcome, r->stage, r->reply);
 	if (r->outcome == MSG_DONE && clock_steady() > o->ta->env.wall_arrival)
 		stats_observe(
@@ -135,6 +149,7 @@ void outcome_ended(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned
 		for (unsigned i = 0; i < count; i++) {
 			op->rcpt[i].idx = idx[i];
 			op->rcpt[i].done = true;
+			op->rcpt[i].reported = atomic_load(&ta->dsn_count) != 0;
 		}
 		commit_rcpts(l->q->committer, op);
 	}

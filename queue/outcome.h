@@ -20,6 +20,8 @@ struct outcome *outcome_begin(struct qloop *l, struct ta *ta);
 bool outcome_has(const struct outcome *o, uint32_t idx);
 /* r->reply is copied with the recipient. */
 void outcome_add(struct outcome *o, const struct msg_rcpt_result *r);
+/* This host was tried; copied. */
+void outcome_from(struct outcome *o, const struct addr *remote);
 /* Those that are done and asked for it get a notice of this kind (enum dsn_kind). */
 void outcome_notify(struct outcome *o, int dsn_kind);
 /* Applies and frees. */

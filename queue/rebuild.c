@@ -200,7 +200,8 @@ static void put(struct rebuild *r, struct ta *ta)
 		struct store_key mark = store_key_rcpt(ta->id, i);
 
 		if (state == RCPT_DONE)
-			store_put(r->fresh, r->batch, STORE_IBDB, store_key_span(&mark), SPAN(""));
+			store_put(r->fresh, r->batch, STORE_IBDB, store_key_span(&mark),
+				  store_mark(ta->c.rcpt && ta->c.rcpt[i].reported));
 		else
 			put_deferred(r, ta, i, state == RCPT_ACTIVE);
 	}

@@ -386,6 +386,7 @@ static void apply(struct attempt *a, struct span rcpts, bool relayed)
 	struct outcome *o = outcome_begin(a->l, a->ta);
 	int rc;
 
+	outcome_from(o, &a->host->addr);
 	if (relayed)
 		outcome_notify(o, a->lane->dest->route.mailer == ROUTE_ESMTP ? DSN_RELAYED
 									     : DSN_DELIVERED);

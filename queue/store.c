@@ -515,6 +515,16 @@ bool store_key_due_parse(struct span key, usec_t *wall, uint64_t *ta, uint32_t *
 	return true;
 }
 
+struct span store_mark(bool reported)
+{
+	return reported ? SPAN("r") : SPAN("");
+}
+
+bool store_mark_reported(struct span value)
+{
+	return value.n && value.p[0] == 'r';
+}
+
 size_t store_ta_head_encode(const struct cdb_ref *ref, char *dst)
 {
 	struct wire_w w = wire_writer(dst, STORE_TA_HEAD);

@@ -98,6 +98,11 @@ struct store_key store_key_suspension(uint64_t number); /* meta: 'p' + number */
 bool store_key_parse(struct span key, uint64_t *ta, uint32_t *idx, bool *is_rcpt);
 bool store_key_due_parse(struct span key, usec_t *wall, uint64_t *ta, uint32_t *idx);
 
+/* ibdb value of transaction + recipient. reported: when it finished a DSN about the transaction was
+ * out, so that the next one has only the header. */
+struct span store_mark(bool reported);
+bool store_mark_reported(struct span value);
+
 /* ibdb value: where the content is, then the encoded envelope. */
 size_t store_ta_head_encode(const struct cdb_ref *ref, char *dst); /* STORE_TA_HEAD bytes */
 enum { STORE_TA_HEAD = 33 };
