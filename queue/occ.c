@@ -145,6 +145,9 @@ static void went_well(struct occ_host *h)
 
 static void went_down(struct occ_host *h, usec_t now)
 {
+	/* Connections that began before the first failure were not made in spite of it. */
+	if (now < atomic_load(&h->down_until))
+		return;
 	unsigned failures = atomic_fetch_add(&h->failures, 1);
 	unsigned limit = atomic_load(&h->limit);
 	unsigned factor = failures < 3 ? 1u << failures : DOWN_MAX_FACTOR;

@@ -26,7 +26,7 @@ struct occ_host {
 	atomic_int refs;           /* destinations that point here */
 	atomic_uint busy;          /* attempts going on */
 	atomic_uint limit;         /* window of slow start */
-	atomic_uint failures;      /* connections that failed in a row */
+	atomic_uint failures;      /* in a row; those that fail together count once */
 	_Atomic usec_t down_until; /* monotonic; 0: not down */
 	_Atomic usec_t used;       /* monotonic, last use */
 	_Atomic uint64_t waiting;  /* bit per loop that wants a slot */

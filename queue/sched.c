@@ -406,6 +406,16 @@ static void apply(struct attempt *a, struct span rcpts, bool relayed)
 	outcome_end(o);
 }
 
+static bool any_done(struct span rcpts)
+{
+	struct msg_rcpt_result r;
+
+	while (msg_rcpt_result_next(&rcpts, &r) == 1)
+		if (r.outcome == MSG_DONE)
+			return true;
+	return false;
+}
+
 static void on_result(struct qloop *l, uint64_t attempt, struct span body)
 {
 	struct msg_result m;
@@ -416,12 +426,11 @@ static void on_result(struct qloop *l, uint64_t attempt, struct span body)
 		return;
 	struct dest *d = a->lane->dest;
 	struct occ_host *h = a->host;
-	bool delivered = m.conn == MSG_CONN_IDLE && !m.failure;
 	usec_t now = loop_now(l->loop);
 
 	if (m.conn == MSG_CONN_IDLE)
 		atomic_fetch_add(&h->idle[a->slot], 1);
-	occ_give(h, !m.failure, delivered, now);
+	occ_give(h, !m.failure, !m.failure && any_done(m.rcpts), now);
 	if (!m.failure || !try_next_host(a))
 		apply(a, m.rcpts, !m.dsn);
 	dest_done(a->lane);
