@@ -71,6 +71,7 @@ struct sim_message {
 	uint8_t ret;
 	uint16_t flags;
 	unsigned size; /* of the body, 0: a line */
+	bool own_file; /* also what is too large for a segment */
 	unsigned count;
 	const struct sim_rcpt *rcpt;
 };
