@@ -3,14 +3,18 @@
 #include "core/err.h"
 #include "core/log.h"
 
+#include <errno.h>
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+static int reload_fd = -1; /* counts SIGUSR1 that came to a thread */
 
 static void raise_fds(uint32_t want)
 {
@@ -56,6 +60,27 @@ static void signal_set(sigset_t *set)
 	sigaddset(set, SIGUSR2);
 }
 
+/* liburcu's worker takes SIGUSR1 from its threads' mask, whatever ours say, and may get it. */
+static void on_reload(int sig)
+{
+	uint64_t one = 1;
+	int saved = errno;
+	ssize_t n = write(reload_fd, &one, sizeof one);
+
+	(void)sig;
+	(void)n;
+	errno = saved;
+}
+
+static void catch_reload(void)
+{
+	struct sigaction sa = { .sa_handler = on_reload, .sa_flags = SA_RESTART };
+
+	reload_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (reload_fd < 0 || sigaction(SIGUSR1, &sa, NULL))
+		fatal(EX_OSERR, "cannot catch signals: %s", strerror(errno));
+}
+
 void process_begin(const char *name, const struct conf_common *common, uint32_t max_fds)
 {
 	sigset_t set;
@@ -64,6 +89,7 @@ void process_begin(const char *name, const struct conf_common *common, uint32_t 
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	catch_reload();
 	raise_fds(max_fds);
 	open_log(name, common);
 	allow_accounts();
@@ -94,6 +120,18 @@ static void on_signal(struct loop_io *io, uint32_t events)
 	}
 }
 
+static void on_reload_fd(struct loop_io *io, uint32_t events)
+{
+	struct process_signals *s =
+		(struct process_signals *)((char *)io -
+					   offsetof(struct process_signals, reload_io));
+	uint64_t n;
+
+	(void)events;
+	if (read(io->fd, &n, sizeof n) == sizeof n)
+		s->reload(s->ctx);
+}
+
 void process_signals(struct process_signals *s, struct loop *l)
 {
 	sigset_t set;
@@ -102,6 +140,8 @@ void process_signals(struct process_signals *s, struct loop *l)
 	int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	s->loop = l;
 	s->io.fn = on_signal;
-	if (fd < 0 || loop_io_add(l, &s->io, fd, EPOLLIN))
+	s->reload_io.fn = on_reload_fd;
+	if (fd < 0 || loop_io_add(l, &s->io, fd, EPOLLIN) ||
+	    loop_io_add(l, &s->reload_io, reload_fd, EPOLLIN))
 		fatal(EX_OSERR, "cannot watch signals: %s", strerror(errno));
 }

@@ -19,7 +19,7 @@ void process_begin(const char *name, const struct conf_common *common, uint32_t 
 void process_hello(struct link_hello *me, const char *component, uint32_t id, uint32_t workers);
 
 struct process_signals {
-	struct loop_io io;
+	struct loop_io io, reload_io;
 	struct loop *loop;
 	void (*terminate)(void *ctx); /* TERM, INT */
 	void (*reload)(void *ctx);    /* USR1 */
