@@ -396,7 +396,7 @@ static void listener_ready(struct loop_io *io, uint32_t events)
 			conn_add(s, fd);
 			continue;
 		}
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+		if (sock_is_shortage(errno)) {
 			loop_io_mod(s->loop, &s->io, 0);
 			loop_timer_after(s->loop, &s->pause, NO_FDS_PAUSE_USEC);
 		}

@@ -9,7 +9,12 @@
 #include <unistd.h>
 
 enum { FRAME_HEAD = 14, HELLO = 1, READ_BYTES = 65536 };
-enum { RETRY_MIN_USEC = 10000, RETRY_MAX_USEC = 1000000, HELLO_TIMEOUT_USEC = 10000000 };
+enum {
+	RETRY_MIN_USEC = 10000,
+	RETRY_MAX_USEC = 1000000,
+	HELLO_TIMEOUT_USEC = 10000000,
+	NO_FDS_PAUSE_USEC = 100000
+};
 static const uint32_t HELLO_MAGIC = 0x4c586d73; /* "smXL" */
 
 struct link {
@@ -38,6 +43,7 @@ struct link_server {
 	link_pick_fn *pick;
 	void *ctx;
 	struct link *fresh; /* no hello yet */
+	struct timer pause; /* no descriptors: listens again then */
 };
 
 static uid_t allowed[8];
@@ -407,6 +413,22 @@ void link_free(struct link *k)
 	free(k);
 }
 
+static void listen_again(struct timer *t)
+{
+	struct link_server *s =
+		(struct link_server *)((char *)t - offsetof(struct link_server, pause));
+
+	if (loop_io_mod(s->loop, &s->io, EPOLLIN))
+		loop_timer_after(s->loop, &s->pause, NO_FDS_PAUSE_USEC);
+}
+
+/* The socket stays ready while nothing can be accepted: do not spin. */
+static void pause_listening(struct link_server *s)
+{
+	loop_io_mod(s->loop, &s->io, 0);
+	loop_timer_after(s->loop, &s->pause, NO_FDS_PAUSE_USEC);
+}
+
 static void server_ready(struct loop_io *io, uint32_t events)
 {
 	struct link_server *s =
@@ -416,8 +438,11 @@ static void server_ready(struct loop_io *io, uint32_t events)
 	for (int i = 0; i < 16; i++) {
 		int fd = accept4(s->io.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd < 0)
+		if (fd < 0) {
+			if (sock_is_shortage(errno))
+				pause_listening(s);
 			return;
+		}
 		struct link *k =
 			link_peer_allowed(fd) ? link_alloc(s->loop, &s->me, s->ops, "") : NULL;
 		if (!k || loop_io_add(s->loop, &k->io, fd, EPOLLIN)) {
@@ -448,6 +473,7 @@ struct link_server *link_listen(struct loop *l, int fd, const struct link_hello 
 		.loop = l, .me = *me, .ops = ops, .pick = pick, .ctx = server_ctx
 	};
 	s->io.fn = server_ready;
+	s->pause.fn = listen_again;
 	if (loop_io_add(l, &s->io, fd, EPOLLIN)) {
 		free(s);
 		return NULL;
@@ -461,6 +487,7 @@ void link_server_free(struct link_server *s)
 
 	while (s->fresh)
 		link_free(s->fresh);
+	loop_timer_stop(s->loop, &s->pause);
 	loop_io_del(s->loop, &s->io);
 	close(fd);
 	free(s);

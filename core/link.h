@@ -6,7 +6,7 @@
  * Frame:  u32 length of what follows, u16 number, u64 request id, body.
  * Limits: LINK_FRAME_MAX bytes a frame, the peer's uid among the allowed ones, LINK_BACKLOG_MAX
  *         bytes unsent (then the peer counts as dead). A frame that breaks a rule closes the link,
- *         never the program.
+ *         never the program. Without descriptors the server side looks away for 100 ms.
  * Life:   the client side connects again by itself, with growing pauses from 10 ms to 1 s.
  */
 #ifndef CORE_LINK_H

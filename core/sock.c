@@ -153,6 +153,11 @@ int sock_peer(int fd, uid_t *uid, gid_t *gid, pid_t *pid)
 	return 0;
 }
 
+bool sock_is_shortage(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 void sock_nodelay(int fd)
 {
 	int on = 1;

@@ -23,4 +23,9 @@ int sock_error(int fd);
 int sock_peer(int fd, uid_t *uid, gid_t *gid, pid_t *pid);
 void sock_nodelay(int fd);
 
+/* accept() or socket() failed with this errno for lack of descriptors or memory: trying again at
+ * once helps nobody, and a listening socket stays ready, so its owner must stop looking at it for a
+ * while. */
+bool sock_is_shortage(int error);
+
 #endif

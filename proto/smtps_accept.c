@@ -2,6 +2,7 @@
 
 #include "core/addr.h"
 #include "core/log.h"
+#include "core/sock.h"
 #include "proto/smtps_stats.h"
 
 #include <errno.h>
@@ -58,21 +59,14 @@ static void retry_fired(struct timer *t)
 /* accept() failed. True: try again at once. */
 static bool failed(struct smtps_accept *a, int error)
 {
-	switch (error) {
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
+	if (sock_is_shortage(error)) {
 		stats_add(SMTPS_ST_accept_errors, 1);
 		a->starved = true;
 		smtps_accept_update(a);
 		return false;
-	case EAGAIN:
-		return false;
-	default:
-		/* accept(2): errors of the new connection are reported here too. */
-		return true;
 	}
+	/* accept(2): errors of the new connection are reported here too. */
+	return error != EAGAIN;
 }
 
 static void ready(struct loop_io *io, uint32_t events)

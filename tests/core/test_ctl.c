@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -390,6 +391,36 @@ static void test_stranger(void)
 	chmod(path, 0660);
 }
 
+static unsigned accepts;
+
+int accept4(int fd, struct sockaddr *restrict sa, socklen_t *restrict n, int flags)
+{
+	accepts++;
+	return (int)syscall(SYS_accept4, fd, sa, n, flags);
+}
+
+/* A listening socket stays ready while accept() fails: the loop must not turn for that. */
+static void test_no_descriptors(void)
+{
+	struct rlimit old, low;
+	int fd = dial("echo again\n"), next = dup(fd);
+
+	close(next);
+	getrlimit(RLIMIT_NOFILE, &old);
+	low = old;
+	low.rlim_cur = (rlim_t)next;
+	if (next < 0 || setrlimit(RLIMIT_NOFILE, &low))
+		exit(99);
+	accepts = 0;
+	for (int i = 0; i < 1000; i++)
+		loop_turn(loop, 0);
+	ok(accepts > 0 && accepts < 200, "no descriptors: %u looks in 1000 turns", accepts);
+	setrlimit(RLIMIT_NOFILE, &old);
+	hear(fd);
+	is_str(answer, "ctx:again\n", "and then it is answered");
+	close(fd);
+}
+
 static void test_listen(void)
 {
 	int error;
@@ -434,6 +465,7 @@ int main(void)
 	test_break_off();
 	test_ask();
 	test_stranger();
+	test_no_descriptors();
 	test_listen();
 	loop_free(loop);
 	return plan_done();

@@ -2,7 +2,9 @@
 
 #include "tests/core/link_peer.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 enum { NOBODY = 65534 };
 
@@ -289,6 +291,46 @@ static void test_stranger(void)
 	buf_release(&in);
 }
 
+/* ---- no descriptors */
+
+/* How often somebody asked for a connection. */
+static unsigned accepts;
+
+int accept4(int fd, struct sockaddr *restrict sa, socklen_t *restrict n, int flags)
+{
+	accepts++;
+	return (int)syscall(SYS_accept4, fd, sa, n, flags);
+}
+
+/* A listening socket stays ready while accept() fails: the loop must not turn for that. */
+static void test_no_descriptors(void)
+{
+	struct place p = { 0 };
+	struct buf say = { 0 };
+	struct rlimit old, low;
+
+	place_open(&p, loop);
+	add_hello(&say, &plain);
+	int fd = raw_connect(), next = dup(fd);
+	close(next);
+	getrlimit(RLIMIT_NOFILE, &old);
+	low = old;
+	low.rlim_cur = (rlim_t)next;
+	if (next < 0 || setrlimit(RLIMIT_NOFILE, &low))
+		exit(99);
+	accepts = 0;
+	for (int i = 0; i < 1000; i++)
+		loop_turn(loop, 0);
+	ok(accepts > 0 && accepts < 200, "no descriptors: %u looks in 1000 turns", accepts);
+	setrlimit(RLIMIT_NOFILE, &old);
+	raw_write(fd, buf_span(&say));
+	ok(UNTIL(p.side.ups), "and then it is let in");
+	close(fd);
+	UNTIL(p.side.downs);
+	buf_release(&say);
+	place_close(&p);
+}
+
 /* ---- what takes seconds, or a lot of memory */
 
 static void test_slow(void)
@@ -336,6 +378,7 @@ int main(void)
 	test_pieces();
 	test_noise();
 	test_stranger();
+	test_no_descriptors();
 	test_slow();
 	loop_free(loop);
 	return plan_done();
