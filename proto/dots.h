@@ -4,10 +4,13 @@
  *
  * Content is kept in wire form: CRLF lines, a dot at the begin of a line doubled, no final dot. The
  * scanner takes what the client sends in pieces of any size and hands out the pieces to keep.
- * Owner:     one session. Memory: embedded; no I/O, keeps no pointer.
+ * Owner:     one session.
+ * Memory:    embedded; no I/O, keeps no pointer.
  * Invariant: only CRLF.CRLF ends DATA, and what comes out never holds it, nor (unless raw) a bare
- * CR or LF when newlines are fixed. Limits:    state has a fixed size whatever comes; a Message-Id
- * is kept up to DOTS_MSGID_MAX bytes. RFC:       5321 2.3.8, 4.1.1.4, 4.5.2, 6.3; 3030 for chunks.
+ *            CR or LF when newlines are fixed.
+ * Limits:    state has a fixed size whatever comes; a Message-Id is kept up to DOTS_MSGID_MAX
+ *            bytes.
+ * RFC:       5321 2.3.8, 4.1.1.4, 4.5.2, 6.3; 3030 for chunks.
  */
 #ifndef PROTO_DOTS_H
 #define PROTO_DOTS_H

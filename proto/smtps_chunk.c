@@ -1,6 +1,7 @@
 #include "proto/smtps_chunk.h"
 
 #include "proto/smtps_data.h"
+#include "proto/smtps_log.h"
 #include "proto/smtps_verbs.h"
 
 #include <errno.h>
@@ -22,8 +23,9 @@ static void chunk_end(struct smtps_session *s)
 	bool last = s->flags & SMTPS_SE_CHUNK_LAST;
 
 	s->input = SMTPS_IN_LINE;
+	s->host->command = SPAN("BDAT"); /* the line itself may be gone */
 	if (!s->ta || s->phase != SMTPS_PH_CHUNK) {
-		smtps_reply(s, s->ta ? SMTPS_R_NEED_RCPT : SMTPS_R_NEED_MAIL);
+		smtps_verbs_in_vain(s, s->ta ? SMTPS_R_NEED_RCPT : SMTPS_R_NEED_MAIL);
 		return;
 	}
 	if (last || smtps_data_error(s)) {
@@ -51,10 +53,16 @@ enum smtps_phase smtps_chunk_verb(struct smtps_session *s, struct span args)
 	}
 	int rc = parse(args, &size, &last);
 	if (rc) {
+		enum smtps_reply r = rc == -ERANGE ? SMTPS_R_CHUNK_SIZE : SMTPS_R_CHUNK_SYNTAX;
+
 		/* How many octets follow is not known, so nothing after this can be understood. */
-		smtps_reply_end(s, rc == -ERANGE ? SMTPS_R_CHUNK_SIZE : SMTPS_R_CHUNK_SYNTAX);
+		smtps_log_command(s, s->host->command, r);
+		smtps_reply_end(s, r);
 		return s->phase;
 	}
+	/* A chunk with nothing in it that ends nothing leads nowhere. */
+	if (!size && !last && smtps_verbs_idle(s, false))
+		return s->phase;
 	s->chunk_left = size;
 	s->flags =
 		last ? s->flags | SMTPS_SE_CHUNK_LAST : s->flags & ~(uint32_t)SMTPS_SE_CHUNK_LAST;

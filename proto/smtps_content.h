@@ -2,9 +2,11 @@
  * proto/smtps_content.h - the content of one message until it is in the content database.
  *
  * Small content is collected in blocks and appended to a segment at the end; large content is
- * written to a file of its own as it comes. Owner:  the session's loop. Memory: blocks from the
- * host's pools. Limits: option segment_limit, SMTPS_PARTS_MAX blocks, the pools; over one of them
- * the content moves to a file.
+ * written to a file of its own as it comes.
+ * Owner:  the session's loop.
+ * Memory: blocks from the host's pools.
+ * Limits: option segment_limit, SMTPS_PARTS_MAX blocks, the pools; over one of them the content
+ *         moves to a file.
  */
 #ifndef PROTO_SMTPS_CONTENT_H
 #define PROTO_SMTPS_CONTENT_H

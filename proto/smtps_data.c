@@ -2,6 +2,7 @@
 
 #include "proto/smtps_log.h"
 #include "proto/smtps_stats.h"
+#include "proto/smtps_verbs.h"
 #include "proto/trace.h"
 
 #include <errno.h>
@@ -71,7 +72,7 @@ enum smtps_phase smtps_data_verb(struct smtps_session *s, struct span args)
 {
 	(void)args;
 	if (s->ta->body == ENV_BODY_BINARYMIME) {
-		smtps_reply(s, SMTPS_R_NEED_BDAT); /* RFC 3030 3 */
+		smtps_verbs_bad(s, SMTPS_R_NEED_BDAT); /* RFC 3030 3 */
 		return s->phase;
 	}
 	if (!smtps_data_begin(s, DOTS_DATA)) {
@@ -152,6 +153,11 @@ static enum smtps_phase refused(struct smtps_session *s, enum smtps_reply r)
 	stats_add(SMTPS_ST_messages_refused, 1);
 	smtps_log_content(s->id, s->ta, smtps_reply_code(s, r), smtps_reply_text_of(r));
 	smtps_reply_ta(s, r, s->ta->id);
+	if (s->phase == SMTPS_PH_CHUNK) {
+		/* RFC 3030 2: chunks that were on their way get 503. */
+		s->flags |= SMTPS_SE_IN_VAIN;
+		s->in_vain = 0;
+	}
 	smtps_ta_leave(s);
 	return SMTPS_PH_READY;
 }

@@ -50,8 +50,9 @@ struct smtps_host {
 	struct smtps_conf *conf; /* a reference */
 	struct pool sessions, slots, greets, commits;
 	struct pool blocks[SMTPS_BLOCK_KINDS];
-	char *input;        /* SMTPS_INPUT_BYTES */
-	struct buf scratch; /* for the length of one call */
+	char *input;         /* SMTPS_INPUT_BYTES */
+	struct buf scratch;  /* for the length of one call */
+	struct span command; /* the line that is being run, during the call */
 	struct iovec parts[SMTPS_PARTS_MAX];
 	struct smtps_session *first; /* all open sessions */
 	uint32_t session_count;

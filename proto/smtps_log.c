@@ -2,6 +2,8 @@
 
 #include "core/log.h"
 
+enum { INPUT_MAX = 512 }; /* of a line, RFC 5321 4.5.3.1.4 */
+
 static void ids(struct log_line *l, uint64_t session, const struct smtps_ta *ta)
 {
 	log_id(l, "ss_sess", session);
@@ -52,6 +54,17 @@ void smtps_log_rcpt(const struct smtps_session *s, const struct smtps_ta *ta, st
 	log_addr(&l, "rcpt", rcpt);
 	log_int(&l, "idx", idx);
 	outcome(&l, stat, reply);
+}
+
+void smtps_log_command(const struct smtps_session *s, struct span input, enum smtps_reply r)
+{
+	struct log_line l;
+
+	log_begin(&l, LOG_LV_MAIL, LOG_SEV_NONE);
+	ids(&l, s->id, s->ta);
+	log_word(&l, "where", "command");
+	log_str(&l, "input", span_head(input, INPUT_MAX));
+	outcome(&l, smtps_reply_code(s, r), smtps_reply_text_of(r));
 }
 
 void smtps_log_content(uint64_t session, const struct smtps_ta *ta, unsigned stat,

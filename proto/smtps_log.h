@@ -6,6 +6,7 @@
  */
 #ifndef PROTO_SMTPS_LOG_H
 #define PROTO_SMTPS_LOG_H
+#include "proto/smtps_reply.h"
 #include "proto/smtps_session.h"
 #include "proto/smtps_ta.h"
 
@@ -16,6 +17,8 @@ void smtps_log_mail(const struct smtps_session *s, const struct smtps_ta *ta, st
 		    unsigned stat, struct span reply);
 void smtps_log_rcpt(const struct smtps_session *s, const struct smtps_ta *ta, struct span rcpt,
 		    uint32_t idx, unsigned stat, struct span reply);
+/* A command that was refused before anybody was asked, or made a limit pass. */
+void smtps_log_command(const struct smtps_session *s, struct span input, enum smtps_reply r);
 /* The content was accepted (stat 0) or refused. */
 void smtps_log_content(uint64_t session, const struct smtps_ta *ta, unsigned stat,
 		       struct span reply);

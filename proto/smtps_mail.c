@@ -6,6 +6,7 @@
 #include "proto/smtps_reply.h"
 #include "proto/smtps_stats.h"
 #include "proto/smtps_ta.h"
+#include "proto/smtps_verbs.h"
 
 #include <errno.h>
 
@@ -138,9 +139,17 @@ static enum smtps_reply parse(struct smtps_session *s, struct span args, struct 
 	return from->utf8 && !out->smtputf8 ? SMTPS_R_NEED_UTF8 : SMTPS_R_OK;
 }
 
-static enum smtps_phase refuse(struct smtps_session *s, struct span sender, enum smtps_reply r)
+/* A group may stand behind it, RFC 2920. */
+static void in_vain(struct smtps_session *s)
 {
 	stats_add(SMTPS_ST_mail_refused, 1);
+	s->flags |= SMTPS_SE_IN_VAIN;
+	s->in_vain = 0;
+}
+
+static enum smtps_phase refuse(struct smtps_session *s, struct span sender, enum smtps_reply r)
+{
+	in_vain(s);
 	smtps_log_mail(s, NULL, sender, smtps_reply_code(s, r), smtps_reply_text_of(r));
 	smtps_reply(s, r);
 	return s->phase;
@@ -170,13 +179,20 @@ enum smtps_phase smtps_mail_verb(struct smtps_session *s, struct span args)
 	struct mail_args m;
 	enum smtps_reply r = parse(s, args, &from, &m);
 
-	if (r == SMTPS_R_OK && s->transactions >= smtps_session_opt(s)->max_transactions) {
+	if (r != SMTPS_R_OK && r != SMTPS_R_SIZE) {
+		in_vain(s);
+		smtps_verbs_bad(s, r);
+		return s->phase;
+	}
+	/* Those that are refused count too. */
+	if (s->transactions++ >= smtps_session_opt(s)->max_transactions) {
 		stats_add(SMTPS_ST_sessions_limited, 1);
+		smtps_log_command(s, h->command, SMTPS_R_LIMIT_TRANSACTIONS);
 		smtps_reply_end(s, SMTPS_R_LIMIT_TRANSACTIONS);
 		return s->phase;
 	}
 	if (r != SMTPS_R_OK)
-		return refuse(s, span_trim(args), r);
+		return refuse(s, from.mailbox, r);
 	if (overloaded(h))
 		return refuse(s, from.mailbox, SMTPS_R_BUSY);
 	struct smtps_ta *ta = smtps_ta_new(h);
@@ -196,7 +212,7 @@ enum smtps_phase smtps_mail_verb(struct smtps_session *s, struct span args)
 static enum smtps_phase refused(struct smtps_session *s, unsigned code, struct span text)
 {
 	s->ta->refused = true;
-	stats_add(SMTPS_ST_mail_refused, 1);
+	in_vain(s);
 	smtps_log_mail(s, s->ta, s->ta->sender, code, text);
 	if (code == 421)
 		smtps_session_end(s);
@@ -222,7 +238,8 @@ enum smtps_phase smtps_mail_settle(struct smtps_session *s, struct smtps_slot *s
 		ta->later = sl->text.n ? sl->text : SPAN("550 5.7.1 Rejected");
 	}
 	ta->discard = sl->action == MSG_ACT_DISCARD || (s->flags & SMTPS_SE_DISCARD);
-	s->transactions++;
+	s->flags &= ~(uint32_t)SMTPS_SE_IN_VAIN;
+	s->in_vain = 0;
 	stats_add(SMTPS_ST_mail_accepted, 1);
 	smtps_log_mail(s, ta, ta->sender, 0, SPAN(""));
 	smtps_reply(s, SMTPS_R_SENDER_OK);

@@ -114,10 +114,8 @@ static enum smtps_reply limits(const struct smtps_session *s, bool *wait)
 }
 
 /* The reply stands in line behind those that wait. */
-static void refuse(struct smtps_session *s, struct span args, enum smtps_reply r)
+static void refuse(struct smtps_session *s, enum smtps_reply r)
 {
-	smtps_log_rcpt(s, s->ta, args, s->ta->rcpt_count, smtps_reply_code(s, r),
-		       smtps_reply_text_of(r));
 	if (!smtps_slot_reply(s, r))
 		smtps_session_kill(s, "memory");
 }
@@ -131,16 +129,21 @@ bool smtps_rcpt_verb(struct smtps_session *s, struct span args)
 	if (s->slot_count >= SMTPS_SLOTS_MAX)
 		return false;
 	enum smtps_reply r = parse(s, args, &to, &postmaster, &a);
-	if (r == SMTPS_R_OK)
-		r = limits(s, &wait);
-	else
-		wait = false;
+	if (r != SMTPS_R_OK) {
+		smtps_log_command(s, s->host->command, r);
+		refuse(s, r);
+		return true;
+	}
+	r = limits(s, &wait);
 	if (wait)
 		return false;
 	struct smtps_rcpt *rcpt = r == SMTPS_R_OK ? make_rcpt(s, &to, postmaster, &a) : NULL;
 	struct smtps_slot *sl = rcpt ? smtps_slot_new(s) : NULL;
 	if (!sl) {
-		refuse(s, span_trim(args), r == SMTPS_R_OK ? SMTPS_R_LOCAL : r);
+		r = r == SMTPS_R_OK ? SMTPS_R_LOCAL : r;
+		smtps_log_rcpt(s, s->ta, to.mailbox, s->ta->rcpt_count, smtps_reply_code(s, r),
+			       smtps_reply_text_of(r));
+		refuse(s, r);
 		return true;
 	}
 	sl->rcpt = rcpt;
@@ -176,6 +179,7 @@ static enum smtps_phase refused(struct smtps_session *s, const struct smtps_slot
 	unsigned code = smtps_reply_text_code(s, text);
 
 	stats_add(SMTPS_ST_rcpt_refused, 1);
+	s->ta->refusals++;
 	if (sl->rcpt)
 		smtps_log_rcpt(s, s->ta, sl->rcpt->addr, s->ta->rcpt_count, code, text);
 	/* Before soft_bounce: invalid is what would be permanent. */

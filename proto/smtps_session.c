@@ -191,10 +191,11 @@ void smtps_session_put(struct smtps_session *s, struct span bytes)
 	s->host->ops->defer(s->host, &s->flush);
 }
 
-/* All that was said has left, nothing more will be. */
+/* All that was said has left, nothing more will be. Closing while the client still sends would make
+ * a reset that eats our last replies on its side, so it is read to its end. */
 static void linger(struct smtps_session *s)
 {
-	if ((s->flags & (SMTPS_SE_EOF | SMTPS_SE_QUIT)) || stream_shut(&s->stream)) {
+	if ((s->flags & SMTPS_SE_EOF) || stream_shut(&s->stream)) {
 		smtps_session_kill(s, "end");
 		return;
 	}
@@ -240,9 +241,9 @@ static void flush_task(struct loop_task *t)
 
 /* ---- reading */
 
-static void bad_line(struct smtps_session *s, enum smtps_reply r)
+static void bad_line(struct smtps_session *s, struct span line, enum smtps_reply r)
 {
-	stats_add(SMTPS_ST_commands_bad, 1);
+	s->host->command = line;
 	smtps_verbs_bad(s, r);
 }
 
@@ -257,10 +258,11 @@ static bool take_line(struct smtps_session *s, struct span *in)
 	case LINE_BARE:
 		/* Somebody may have hidden a command in there: no guessing where the next line
 		 * begins. */
-		stats_add(SMTPS_ST_commands_bad, 1);
 		smtps_slot_settle(s);
 		if (s->slot_count)
 			return false;
+		stats_add(SMTPS_ST_commands_bad, 1);
+		smtps_log_command(s, span_head(*in, span_chr(*in, '\n')), SMTPS_R_BARE);
 		smtps_reply_end(s, SMTPS_R_BARE);
 		return true;
 	case LINE_LONG:
@@ -272,7 +274,7 @@ static bool take_line(struct smtps_session *s, struct span *in)
 		if (s->slot_count)
 			return false;
 		*in = rest;
-		bad_line(s, SMTPS_R_NUL);
+		bad_line(s, line, SMTPS_R_NUL);
 		return true;
 	case LINE_OK:
 		break;
@@ -280,9 +282,6 @@ static bool take_line(struct smtps_session *s, struct span *in)
 	if (!smtps_verbs_run(s, line))
 		return false;
 	stats_add(SMTPS_ST_commands, 1);
-	/* A client that goes on after QUIT must be read to the end, or the reset eats our reply. */
-	if (rest.n)
-		s->flags &= ~(uint32_t)SMTPS_SE_QUIT;
 	*in = rest;
 	return true;
 }
@@ -296,7 +295,7 @@ static bool take_some(struct smtps_session *s, struct span *in)
 		if (!line_skip(in))
 			return false;
 		s->input = SMTPS_IN_LINE;
-		bad_line(s, SMTPS_R_LINE_LONG);
+		bad_line(s, SPAN(""), SMTPS_R_LINE_LONG);
 		return true;
 	case SMTPS_IN_DATA:
 		return smtps_data_take(s, in);

@@ -60,8 +60,7 @@ enum smtps_session_flags {
 	SMTPS_SE_CHUNK_LAST = 1u << 11,
 	SMTPS_SE_XCLIENT = 1u << 12, /* XCLIENT has replaced the client's address */
 	SMTPS_SE_RUNNING = 1u << 13, /* input is being worked on */
-	SMTPS_SE_QUIT =
-		1u << 14, /* the last command was QUIT, with nothing behind it: no need to linger */
+	SMTPS_SE_IN_VAIN = 1u << 14, /* MAIL was refused, or a chunk: what follows may be in vain */
 };
 
 struct smtps_session {
@@ -84,7 +83,8 @@ struct smtps_session {
 	uint64_t chunk_left;
 	uint32_t slot_count;
 	uint32_t bad, invalid,
-		nops; /* commands, recipients, idle commands since the last transaction */
+		nops;     /* commands, recipients, idle commands since the last transaction */
+	uint32_t in_vain; /* commands behind a refused MAIL since the last one */
 	uint32_t rcpts, transactions;
 	uint32_t lingered; /* bytes read after the end */
 	struct addr client;

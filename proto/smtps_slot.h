@@ -2,9 +2,10 @@
  * proto/smtps_slot.h - MAIL and RCPT that wait for smar, in the order of the commands.
  *
  * All that one read brings is asked at once; the replies go out in order. A RCPT behind a MAIL that
- * waits is asked as if MAIL had been accepted, and gets 503 if it was not. Owner:  the session's
- * loop. Memory: slots from the host's pool, texts in the transaction's arena. Limits:
- * SMTPS_SLOTS_MAX a session; then its input waits.
+ * waits is asked as if MAIL had been accepted, and gets 503 if it was not.
+ * Owner:  the session's loop.
+ * Memory: slots from the host's pool, texts in the transaction's arena.
+ * Limits: SMTPS_SLOTS_MAX a session; then its input waits.
  */
 #ifndef PROTO_SMTPS_SLOT_H
 #define PROTO_SMTPS_SLOT_H

@@ -67,6 +67,7 @@ struct smtps_ta {
 	struct smtps_index rcpt_index, route_index;
 	uint32_t rcpt_count, route_count, kept_count; /* kept: not discarded */
 	uint32_t pending;                             /* RCPT that wait for smar */
+	uint32_t refusals;                            /* RCPT that were refused */
 	uint32_t bad, invalid, nops;
 	struct smtps_body *content;    /* NULL: DATA or BDAT has not come */
 	struct smtps_sending *sending; /* NULL: not committed */

@@ -4,8 +4,8 @@
  * smtps_links.c implements it with links; the replay tests with a script.
  * Owner:     the loop of the sessions. An answer never comes inside the call that asked.
  * Memory:    a request is embedded in its user and must stay until done() was called or it was
- * forgotten. What it points to stays too, because it is sent again after a reconnect. Invariant:
- * done() is called exactly once for each request that was not forgotten.
+ *            forgotten. What it points to stays too, because it is sent again after a reconnect.
+ * Invariant: done() is called exactly once for each request that was not forgotten.
  */
 #ifndef PROTO_SMTPS_UPSTREAM_H
 #define PROTO_SMTPS_UPSTREAM_H

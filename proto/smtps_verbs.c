@@ -4,6 +4,7 @@
 #include "proto/ehlo.h"
 #include "proto/smtps_chunk.h"
 #include "proto/smtps_data.h"
+#include "proto/smtps_log.h"
 #include "proto/smtps_mail.h"
 #include "proto/smtps_rcpt.h"
 #include "proto/smtps_stats.h"
@@ -18,6 +19,8 @@ enum {
 	V_NO_ARGS = 1u << 0, /* an argument is a syntax error */
 	V_ARGS = 1u << 1,    /* no argument is one */
 	V_IDLE = 1u << 2,    /* counts as NOOP */
+	V_ENDS = 1u << 3,    /* ends a transaction */
+	V_GROUP = 1u << 4,   /* stands behind MAIL in a pipelined group */
 };
 
 #define IN(phase) (1u << SMTPS_PH_##phase)
@@ -27,18 +30,24 @@ enum {
 		lit, sizeof(lit) - 1                                                               \
 	}
 
-/* Counts a command that leads to no message; true: the limits of R 3.10, items 9 and 11, are passed
- * and 421 was said. */
-static bool idle(struct smtps_session *s)
+/* 421: a limit is passed. */
+static void limited(struct smtps_session *s, enum smtps_reply r)
+{
+	stats_add(SMTPS_ST_sessions_limited, 1);
+	smtps_log_command(s, s->host->command, r);
+	smtps_reply_end(s, r);
+}
+
+bool smtps_verbs_idle(struct smtps_session *s, bool ends)
 {
 	const struct smtps_options *o = smtps_session_opt(s);
-	bool over = s->ta ? ++s->ta->nops > o->max_nop_commands_in_transaction
-			  : ++s->nops > o->max_nop_commands_between_transactions;
+	bool over = s->ta && ++s->ta->nops > o->max_nop_commands_in_transaction;
 
-	if (over) {
-		stats_add(SMTPS_ST_sessions_limited, 1);
-		smtps_reply_end(s, SMTPS_R_LIMIT_NOPS);
-	}
+	/* What ends a transaction in vain stands between two successful ones too. */
+	if (!s->ta || ends)
+		over |= ++s->nops > o->max_nop_commands_between_transactions;
+	if (over)
+		limited(s, SMTPS_R_LIMIT_NOPS);
 	return over;
 }
 
@@ -59,6 +68,7 @@ static enum smtps_phase rset(struct smtps_session *s, struct span args)
 {
 	(void)args;
 	smtps_ta_leave(s);
+	s->flags &= ~(uint32_t)SMTPS_SE_IN_VAIN;
 	smtps_reply(s, SMTPS_R_RESET);
 	return ready(s);
 }
@@ -66,7 +76,6 @@ static enum smtps_phase rset(struct smtps_session *s, struct span args)
 static enum smtps_phase quit(struct smtps_session *s, struct span args)
 {
 	(void)args;
-	s->flags |= SMTPS_SE_QUIT;
 	smtps_reply_end(s, SMTPS_R_BYE);
 	return s->phase;
 }
@@ -118,7 +127,7 @@ static bool helo_take(struct smtps_session *s, struct span args)
 	enum smtps_reply r = helo_check(s, name);
 
 	if (r != SMTPS_R_OK) {
-		smtps_reply(s, r);
+		smtps_verbs_bad(s, r);
 		return false;
 	}
 	char *copy = strndup(name.p, name.n);
@@ -128,6 +137,7 @@ static bool helo_take(struct smtps_session *s, struct span args)
 	}
 	free(s->helo);
 	s->helo = copy;
+	s->flags &= ~(uint32_t)SMTPS_SE_IN_VAIN;
 	/* RFC 5321 4.1.4: EHLO ends a transaction as RSET does. */
 	smtps_ta_leave(s);
 	return true;
@@ -137,7 +147,7 @@ static enum smtps_phase ehlo(struct smtps_session *s, struct span args)
 {
 	struct smtps_host *h = s->host;
 
-	if ((s->helo && idle(s)) || !helo_take(s, args))
+	if ((s->helo && smtps_verbs_idle(s, true)) || !helo_take(s, args))
 		return s->phase;
 	s->flags |= SMTPS_SE_EHLO;
 	struct ehlo offer = h->conf->offer;
@@ -153,7 +163,7 @@ static enum smtps_phase ehlo(struct smtps_session *s, struct span args)
 
 static enum smtps_phase helo(struct smtps_session *s, struct span args)
 {
-	if ((s->helo && idle(s)) || !helo_take(s, args))
+	if ((s->helo && smtps_verbs_idle(s, true)) || !helo_take(s, args))
 		return s->phase;
 	s->flags &= ~(uint32_t)SMTPS_SE_EHLO;
 	smtps_session_put(s, SPAN("250 "));
@@ -180,11 +190,11 @@ struct verb {
 
 static const struct verb verbs[] = {
 	{ WORD("MAIL"), IN(READY), V_ARGS, smtps_mail_verb },
-	{ WORD("RCPT"), IN(MAIL) | IN(RCPT), V_ARGS, rcpt_waits },
-	{ WORD("DATA"), IN(RCPT), V_NO_ARGS, smtps_data_verb },
+	{ WORD("RCPT"), IN(MAIL) | IN(RCPT), V_ARGS | V_GROUP, rcpt_waits },
+	{ WORD("DATA"), IN(RCPT), V_NO_ARGS | V_GROUP, smtps_data_verb },
 	{ WORD("EHLO"), IN_ANY, 0, ehlo },
 	{ WORD("QUIT"), IN_ANY | IN(REFUSED), V_NO_ARGS, quit },
-	{ WORD("RSET"), IN_ANY, V_NO_ARGS | V_IDLE, rset },
+	{ WORD("RSET"), IN_ANY, V_NO_ARGS | V_IDLE | V_ENDS, rset },
 	{ WORD("HELO"), IN_ANY, 0, helo },
 	{ WORD("BDAT"), IN_ANY, 0, smtps_chunk_verb },
 	{ WORD("NOOP"), IN_ANY, V_IDLE, noop },
@@ -223,13 +233,36 @@ void smtps_verbs_bad(struct smtps_session *s, enum smtps_reply r)
 	const struct smtps_options *o = smtps_session_opt(s);
 	uint32_t in_ta = s->ta ? ++s->ta->bad : 0;
 
+	stats_add(SMTPS_ST_commands_bad, 1);
 	if (++s->bad > o->max_bad_commands_per_session ||
 	    in_ta > o->max_bad_commands_per_transaction) {
-		stats_add(SMTPS_ST_sessions_limited, 1);
-		smtps_reply_end(s, SMTPS_R_LIMIT_BAD);
+		limited(s, SMTPS_R_LIMIT_BAD);
 		return;
 	}
+	smtps_log_command(s, s->host->command, r);
 	smtps_reply(s, r);
+}
+
+void smtps_verbs_in_vain(struct smtps_session *s, enum smtps_reply r)
+{
+	bool told = (s->flags & SMTPS_SE_IN_VAIN) || (s->ta && s->ta->refusals);
+
+	/* As many as a group may have, and DATA. */
+	if (told && s->in_vain++ <= smtps_session_opt(s)->max_recipients_per_transaction)
+		smtps_reply(s, r);
+	else
+		smtps_verbs_bad(s, r);
+}
+
+/* v is not legal now. */
+static void refuse(struct smtps_session *s, const struct verb *v)
+{
+	enum smtps_reply r = wrong_phase(s, v);
+
+	if ((v->flags & V_GROUP) && r != SMTPS_R_IN_CHUNKS)
+		smtps_verbs_in_vain(s, r);
+	else
+		smtps_verbs_bad(s, r);
 }
 
 bool smtps_verbs_run(struct smtps_session *s, struct span line)
@@ -238,6 +271,7 @@ bool smtps_verbs_run(struct smtps_session *s, struct span line)
 	struct span args = span_from(line, n);
 	const struct verb *v = find(span_head(line, n));
 
+	s->host->command = line;
 	/* Only RCPT may be asked before the answers to the commands in front of it are there. */
 	if (v && v->fn == rcpt_waits && (v->phases & 1u << s->phase))
 		return smtps_rcpt_verb(s, args);
@@ -249,15 +283,13 @@ bool smtps_verbs_run(struct smtps_session *s, struct span line)
 		return true;
 	}
 	bool has_args = span_trim(args).n > 0;
-	if ((v->flags & V_IDLE) && idle(s))
-		return true;
 	if (!(v->phases & 1u << s->phase))
-		smtps_reply(s, wrong_phase(s, v));
+		refuse(s, v);
 	else if ((v->flags & V_NO_ARGS) && has_args)
-		smtps_reply(s, SMTPS_R_NO_ARGUMENT);
+		smtps_verbs_bad(s, SMTPS_R_NO_ARGUMENT);
 	else if ((v->flags & V_ARGS) && !has_args)
-		smtps_reply(s, SMTPS_R_NEED_ARGUMENT);
-	else {
+		smtps_verbs_bad(s, SMTPS_R_NEED_ARGUMENT);
+	else if (!(v->flags & V_IDLE) || !smtps_verbs_idle(s, v->flags & V_ENDS)) {
 		enum smtps_phase next = v->fn(s, args);
 
 		if (!smtps_session_over(s))

@@ -3,10 +3,13 @@
  * connections.
  *
  * Work is packed: loop 0 always accepts; loop n + 1 begins when loop n is busy, and ends when it
- * has little to do. Owner:  the struct belongs to its thread after smtps_worker_start(); other
- * threads use the functions marked so. Memory: until smtps_worker_free(). Limits: option
- * max_sessions over all loops, each its fair share; the credit of qmgr; descriptors. A loop that
- *         may not accept takes the listening sockets out of its set, so that nothing spins.
+ * has little to do.
+ * Owner:  the struct belongs to its thread after smtps_worker_start(); other threads use the
+ *         functions marked so.
+ * Memory: until smtps_worker_free().
+ * Limits: option max_sessions over all loops, each its fair share; the credit of qmgr; descriptors.
+ *         A loop that may not accept takes the listening sockets out of its set, so that nothing
+ *         spins.
  */
 #ifndef PROTO_SMTPS_WORKER_H
 #define PROTO_SMTPS_WORKER_H

@@ -126,7 +126,7 @@ enum smtps_phase smtps_xclient_verb(struct smtps_session *s, struct span args)
 		return s->phase;
 	}
 	if (!parse(args, &x)) {
-		smtps_reply(s, SMTPS_R_XCLIENT_SYNTAX);
+		smtps_verbs_bad(s, SMTPS_R_XCLIENT_SYNTAX);
 		return s->phase;
 	}
 	/* The session begins again: connection control and smar look at the new client. */

@@ -8,19 +8,33 @@
  * Lines of a dialogue ("#" begins a comment; '*' in what is expected stands for anything):
  *   option TEXT          in smtps { }; before anything else
  *   client IP [local]    who connects; default 192.0.2.1
- *   smar WHAT PATTERN ACTION [quick] [TEXT]    WHAT client, mail, rcpt; ACTION cont ok relay error
- * discard name NAME            smar's name of the client open CODE TEXT       qmgr's answer to the
- * connection; commit CODE TEXT to messages (0: durable) late                 requests that wait get
- * no answer; silent: nobody answers any more; answers: again no_ids, ids          qmgr gives none,
- * gives some credit LEVEL SESSIONS RECIPIENTS connect              begins the session, or a further
- * one after the end of the one before forget               the rules for smar and the answers of
- * qmgr C: LINE              the client sends LINE and CRLF;  C+ TEXT without, with \r \n \t \0
- * \\ \xHH and \N{TEXT} for N times TEXT S: LINE              the server's next line;  S. nothing
- * more for now eof, reset           the client closes its side, or vanishes time SECONDS stop,
- * stop_now       the program ends closed               the server has said all and shut its side
+ *   smar WHAT PATTERN ACTION [quick] [TEXT]
+ *                        WHAT client, mail, rcpt; ACTION cont, ok, relay, error, discard
+ *   name NAME            smar's name of the client
+ *   open CODE TEXT       qmgr's answer to the connection
+ *   commit CODE TEXT     and to messages (0: durable)
+ *   late                 requests that wait get no answer
+ *   silent, answers      nobody answers any more; again
+ *   no_ids, ids          qmgr gives none, gives some
+ *   credit LEVEL SESSIONS RECIPIENTS
+ *   connect              begins the session, or a further one after the end of the one before
+ *   forget               the rules for smar and the answers of qmgr
+ *   C: LINE              the client sends LINE and CRLF
+ *   C+ TEXT              without, with \r \n \t \0 \\ \xHH and \N{TEXT} for N times TEXT
+ *   S: LINE              the server's next line
+ *   S.                   nothing more for now
+ *   R: CODE              a whole reply, of one or more lines
+ *   eof, reset           the client closes its side, or vanishes
+ *   time SECONDS
+ *   press                few sessions are left: idle ones have less time
+ *   stop, stop_now       the program ends
+ *   closed               the server has said all, shut its side and reads on
+ *   gone                 the server has closed, though the client has not
  *   envelope TEXT        of the last committed message: "<from> <to> <to> key=value"
- *   content TEXT         as stored, without our Received, escapes as above;  received PATTERN our
- * Received head KEY=N ...       of its record commits N            messages committed so far
+ *   content TEXT         as stored, without our Received, escapes as above
+ *   received PATTERN     our Received
+ *   head KEY=N ...       of its record
+ *   commits N            messages committed so far
  */
 #include "tests/proto/smtps_fake.h"
 
@@ -162,6 +176,18 @@ static void expect_line(struct run *r, const char *pattern)
 	else if (!fake_match(pattern, span_head(out, end)))
 		fail(r, pattern, span_head(out, end));
 	buf_eat(&r->f.to_client, end == out.n ? out.n : end + 2);
+}
+
+/* A whole reply: lines with "-" behind the code and a last one without. */
+static void expect_reply(struct run *r, const char *code)
+{
+	char more[16], last[16];
+
+	snprintf(more, sizeof more, "%.3s-*", code);
+	snprintf(last, sizeof last, "%.3s *", code);
+	while (fake_match(more, buf_span(&r->f.to_client)))
+		expect_line(r, more);
+	expect_line(r, last);
 }
 
 /* ---- what was stored */
@@ -349,6 +375,9 @@ static void closed(struct run *r)
 
 	if (rest.n || !(r->f.server_shut || r->f.closed))
 		fail(r, "the server should have closed", rest);
+	/* While the client may send, closing would make a reset that eats the last reply. */
+	if (r->f.closed && !r->f.client_eof && !r->f.client_reset)
+		fail(r, "the server should read on", rest);
 	/* The client answers with its own end. */
 	r->f.client_eof = true;
 	fake_pump(&r->f);
@@ -376,6 +405,9 @@ static bool act(struct run *r, struct span word, struct span args)
 		ids(r);
 	} else if (span_eq(word, SPAN("time"))) {
 		fake_time(&r->f, (usec_t)(atof(args.p) * USEC_PER_SEC));
+	} else if (span_eq(word, SPAN("press"))) {
+		if (r->f.s)
+			smtps_session_press(r->f.s);
 	} else if (span_eq(word, SPAN("stop"))) {
 		stop(r, false);
 	} else if (span_eq(word, SPAN("stop_now"))) {
@@ -396,11 +428,16 @@ static void check(struct run *r, struct span word, struct span args)
 	span_cstr(args, text, sizeof text);
 	if (span_eq(word, SPAN("S:"))) {
 		expect_line(r, text);
+	} else if (span_eq(word, SPAN("R:"))) {
+		expect_reply(r, text);
 	} else if (span_eq(word, SPAN("S."))) {
 		if (buf_len(&r->f.to_client))
 			fail(r, "nothing was expected", buf_span(&r->f.to_client));
 	} else if (span_eq(word, SPAN("closed"))) {
 		closed(r);
+	} else if (span_eq(word, SPAN("gone"))) {
+		if (!r->f.closed)
+			fail(r, "the session should be over", buf_span(&r->f.to_client));
 	} else if (span_eq(word, SPAN("envelope"))) {
 		check_envelope(r, text);
 	} else if (span_eq(word, SPAN("content"))) {
