@@ -130,10 +130,25 @@ static void header_eol(struct dots *d, unsigned stuffed, unsigned newline)
 
 /* ---- lines */
 
+/* A line that began with NUL: is it one dot among NULs? */
+static void text_behind_nul(struct dots *d, const char *p, size_t n)
+{
+	for (size_t i = 0; i < n && d->nuls; i++) {
+		d->nul_dots += p[i] == '.';
+		d->nuls = !p[i] || (p[i] == '.' && d->nul_dots + d->stuffed <= 1);
+	}
+}
+
 static void text(struct dots *d, const char *p, size_t n)
 {
 	if (d->in_header)
 		header_text(d, p, n);
+	if (!d->line && n) {
+		d->nuls = !*p;
+		d->nul_dots = 0;
+	}
+	if (d->nuls)
+		text_behind_nul(d, p, n);
 	d->line += n;
 }
 
@@ -143,6 +158,8 @@ static void eol(struct dots *d, enum state next, unsigned newline)
 		d->longest = d->line;
 	if (d->in_header)
 		header_eol(d, d->stuffed, newline);
+	d->hidden |= d->nuls && d->nul_dots + d->stuffed == 1;
+	d->nuls = false;
 	d->line = 0;
 	d->stuffed = 0;
 	d->state = (uint8_t)next;

@@ -7,7 +7,7 @@
  * Owner:     one session.
  * Memory:    embedded; no I/O, keeps no pointer.
  * Invariant: only CRLF.CRLF ends DATA, and what comes out never holds it, nor (unless raw) a bare
- *            CR or LF when newlines are fixed.
+ *            CR or LF when newlines are fixed. Where `hidden` is set it could be taken for it.
  * Limits:    state has a fixed size whatever comes; a Message-Id is kept up to DOTS_MSGID_MAX
  *            bytes.
  * RFC:       5321 2.3.8, 4.1.1.4, 4.5.2, 6.3; 3030 for chunks.
@@ -38,6 +38,7 @@ struct dots {
 	uint64_t longest;      /* longest line without CRLF, unstuffed */
 	uint32_t hops;         /* Received fields */
 	bool bare;             /* a CR or LF alone was seen */
+	bool hidden;           /* a line that for whoever drops NULs is a dot alone */
 	bool eight_bit;
 	bool in_header;
 	uint8_t msgid_n;
@@ -51,6 +52,8 @@ struct dots {
 	char name[DOTS_NAME_MAX]; /* begin of the header line */
 	uint8_t field;
 	uint8_t stuffed;  /* this line began with a stuffed dot */
+	bool nuls;        /* this line is NULs so far, and at most one dot */
+	uint8_t nul_dots; /* the dot among them */
 	uint8_t insert_n; /* to be handed out next */
 	char insert[2];
 	uint64_t line; /* bytes in this line */

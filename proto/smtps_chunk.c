@@ -61,6 +61,8 @@ enum smtps_phase smtps_chunk_verb(struct smtps_session *s, struct span args)
 		return s->phase;
 	}
 	/* A chunk with nothing in it that ends nothing leads nowhere. */
+	if (s->phase != SMTPS_PH_CHUNK)
+		smtps_session_content(s);
 	if (!size && !last && smtps_verbs_idle(s, false))
 		return s->phase;
 	s->chunk_left = size;
@@ -82,9 +84,14 @@ bool smtps_chunk_take(struct smtps_session *s, struct span *in)
 
 	*in = span_from(*in, octets.n);
 	s->chunk_left -= octets.n;
+	s->content_bytes += octets.n;
 	if (s->ta && s->phase == SMTPS_PH_CHUNK)
 		while (dots_next(&s->ta->content->dots, &octets, &piece) == DOTS_PIECE)
 			smtps_data_keep(s, piece);
+	if (s->chunk_left && smtps_session_flooded(s)) {
+		smtps_reply_end(s, SMTPS_R_CHUNK_SIZE);
+		return true;
+	}
 	if (s->chunk_left)
 		return false;
 	chunk_end(s);

@@ -81,6 +81,7 @@ enum smtps_phase smtps_data_verb(struct smtps_session *s, struct span args)
 	}
 	smtps_reply(s, SMTPS_R_START_DATA);
 	s->input = SMTPS_IN_DATA;
+	smtps_session_content(s);
 	return SMTPS_PH_DATA;
 }
 
@@ -94,7 +95,7 @@ static enum smtps_reply judge(const struct smtps_session *s, const struct dots *
 
 	if (dots_size(d) > o->max_message_size)
 		return SMTPS_R_DOT_SIZE;
-	if (d->in_header ? d->bytes > SMTPS_HEADER_MAX : d->header_bytes > SMTPS_HEADER_MAX)
+	if ((d->in_header ? d->bytes : d->header_bytes) > o->max_header_size)
 		return SMTPS_R_DOT_HEADER;
 	if (d->hops > o->max_hops)
 		return SMTPS_R_DOT_HOPS;
@@ -102,6 +103,8 @@ static enum smtps_reply judge(const struct smtps_session *s, const struct dots *
 		return 0;
 	if (d->bare && !d->fix)
 		return SMTPS_R_DOT_BARE;
+	if (d->hidden)
+		return SMTPS_R_DOT_NUL;
 	return longest > o->max_line_length ? SMTPS_R_DOT_LINE : 0;
 }
 
@@ -126,12 +129,18 @@ bool smtps_data_take(struct smtps_session *s, struct span *in)
 {
 	struct span piece;
 
+	s->content_bytes += in->n;
 	for (;;) {
 		switch (dots_next(&s->ta->content->dots, in, &piece)) {
 		case DOTS_MORE:
 			return false;
 		case DOTS_PIECE:
 			smtps_data_keep(s, piece);
+			if (smtps_session_flooded(s)) {
+				smtps_data_end(s);
+				smtps_session_end(s);
+				return true;
+			}
 			break;
 		case DOTS_END:
 			s->input = SMTPS_IN_LINE;

@@ -6,8 +6,7 @@
  *            qmgr's answer, also when the client has gone: the message is then accepted all the
  *            same.
  * Invariant: 250 only after qmgr said durable; every 4yz and 5yz after the content has the id.
- * Limits:    options max_message_size, max_hops, max_line_length; SMTPS_HEADER_MAX bytes of header
- *            section.
+ * Limits:    options max_message_size, max_header_size, max_hops, max_line_length.
  * RFC:       5321 4.1.1.4, 4.5.2, 6.3.
  */
 #ifndef PROTO_SMTPS_DATA_H
@@ -16,8 +15,6 @@
 #include "proto/smtps_session.h"
 #include "proto/smtps_ta.h"
 #include "proto/smtps_upstream.h"
-
-enum { SMTPS_HEADER_MAX = 1 << 20 };
 
 struct smtps_sending {
 	struct smtps_commit c;

@@ -21,7 +21,10 @@ enum {
 	LINGER_USEC = 5 * USEC_PER_SEC,
 	STOP_LINGER_USEC = USEC_PER_SEC,
 	LINGER_BYTES = 1 << 20,
+	PROXY_USEC = 30 * USEC_PER_SEC,
 	PRESSED_IDLE_USEC = 10 * USEC_PER_SEC,
+	PRESSED_BUSY_USEC = 60 * USEC_PER_SEC, /* within a transaction */
+	FLOOD_BYTES = 1 << 20,
 	COMMAND_READ_BYTES = 16384, /* one read outside of content, which may have to be kept */
 	IN_KEEP_MAX = 2 * COMMAND_READ_BYTES
 };
@@ -31,6 +34,7 @@ enum {
 
 static void flush_task(struct loop_task *t);
 static void timer_fired(struct timer *t);
+static void timed_out(struct smtps_session *s);
 
 struct smtps_session *smtps_session_new(struct smtps_host *h, const struct stream *own,
 					const struct addr *client, unsigned flags)
@@ -53,7 +57,7 @@ struct smtps_session *smtps_session_new(struct smtps_host *h, const struct strea
 	s->prev = &h->first;
 	h->first = s;
 	h->session_count++;
-	s->active = smtps_host_now(h);
+	s->begun = s->active = smtps_host_now(h);
 	stats_add(SMTPS_ST_sessions_accepted, 1);
 	stats_add(SMTPS_ST_sessions_open, 1);
 	return s;
@@ -80,9 +84,43 @@ static void set_deadline(struct smtps_session *s, usec_t at)
 		s->host->ops->timer_set(s->host, &s->timer, at);
 }
 
+static bool takes_content(const struct smtps_session *s)
+{
+	return s->input == SMTPS_IN_DATA || s->input == SMTPS_IN_CHUNK;
+}
+
+/* When content that goes on as it did must have come: so long may the client be silent, and the
+ * rest is what min_data_rate gives it. */
+static usec_t content_deadline(const struct smtps_session *s, usec_t silence)
+{
+	usec_t sec = (usec_t)(s->content_bytes / smtps_session_opt(s)->min_data_rate);
+
+	return s->content_since + silence + sec * USEC_PER_SEC;
+}
+
+/* Something has come that leads on: a command, an answer of ours, content. */
 static void extend_deadline(struct smtps_session *s)
 {
-	set_deadline(s, smtps_host_now(s->host) + smtps_session_opt(s)->io_timeout);
+	const struct smtps_options *o = smtps_session_opt(s);
+	usec_t now = smtps_host_now(s->host), at = now + o->io_timeout, end = s->begun;
+
+	s->active = now;
+	if ((takes_content(s) || s->phase == SMTPS_PH_CHUNK) &&
+	    at > content_deadline(s, o->io_timeout))
+		at = content_deadline(s, o->io_timeout);
+	end += o->session_timeout;
+	set_deadline(s, at < end ? at : end);
+}
+
+void smtps_session_content(struct smtps_session *s)
+{
+	s->content_since = smtps_host_now(s->host);
+	s->content_bytes = 0;
+}
+
+bool smtps_session_flooded(const struct smtps_session *s)
+{
+	return s->content_bytes > 2 * smtps_session_opt(s)->max_message_size + FLOOD_BYTES;
 }
 
 void smtps_session_start(struct smtps_session *s)
@@ -94,6 +132,8 @@ void smtps_session_start(struct smtps_session *s)
 	if (smtps_conf_in_nets(&h->conf->proxy_from, &s->client)) {
 		s->input = SMTPS_IN_PROXY;
 		smtps_session_phase(s, SMTPS_PH_PROXY);
+		if (s->deadline > s->begun + PROXY_USEC)
+			set_deadline(s, s->begun + PROXY_USEC);
 		return;
 	}
 	smtps_greet_start(s);
@@ -169,13 +209,15 @@ void smtps_session_stop_now(struct smtps_session *s)
 
 void smtps_session_press(struct smtps_session *s)
 {
-	usec_t now = smtps_host_now(s->host);
+	usec_t now = smtps_host_now(s->host), idle = s->ta ? PRESSED_BUSY_USEC : PRESSED_IDLE_USEC;
 
-	if (smtps_session_over(s) || s->ta || s->phase == SMTPS_PH_WAIT ||
-	    s->active + PRESSED_IDLE_USEC > now)
+	/* In these it is us who make the client wait. */
+	if (smtps_session_over(s) || s->phase == SMTPS_PH_WAIT || s->phase == SMTPS_PH_COMMIT ||
+	    s->slot_count)
 		return;
-	stats_add(SMTPS_ST_sessions_timed_out, 1);
-	smtps_reply_end(s, SMTPS_R_TIMEOUT);
+	if (s->active + idle <= now ||
+	    (takes_content(s) && content_deadline(s, PRESSED_BUSY_USEC) <= now))
+		timed_out(s);
 }
 
 /* ---- writing */
@@ -321,11 +363,15 @@ static bool wants_input(const struct smtps_session *s)
 /* Everything that can be done now. */
 static void work(struct smtps_session *s, struct span *in)
 {
-	do {
+	for (;;) {
 		smtps_slot_settle(s);
 		if (smtps_session_over(s))
 			return;
-	} while (!waits(s) && take_some(s, in));
+		if (waits(s) || !take_some(s, in))
+			break;
+		if (!smtps_session_over(s))
+			extend_deadline(s);
+	}
 	if (smtps_session_over(s) || waits(s) || s->slot_count)
 		return;
 	if (s->host->stopping && !s->ta && s->phase > SMTPS_PH_WAIT)
@@ -385,7 +431,7 @@ static void read_to_the_end(struct smtps_session *s)
 
 static void readable(struct smtps_session *s)
 {
-	bool content = s->input == SMTPS_IN_DATA || s->input == SMTPS_IN_CHUNK;
+	bool content = takes_content(s);
 	ssize_t n = stream_read(&s->stream, s->host->input,
 				content ? SMTPS_INPUT_BYTES : COMMAND_READ_BYTES);
 
@@ -398,11 +444,13 @@ static void readable(struct smtps_session *s)
 	if (n == 0) {
 		s->flags |= SMTPS_SE_EOF;
 		watch(s, 0);
-	} else {
-		s->active = smtps_host_now(s->host);
-		s->deadline = s->active + smtps_session_opt(s)->io_timeout;
+	} else if (s->input == SMTPS_IN_LINE && !buf_len(&s->in)) {
+		/* The time of a line runs from its first byte, however slowly the others come. */
+		extend_deadline(s);
 	}
 	feed(s, span_of(s->host->input, (size_t)n));
+	if (content && !smtps_session_over(s) && takes_content(s))
+		extend_deadline(s);
 }
 
 void smtps_session_ready(struct smtps_session *s, uint32_t events)
@@ -453,11 +501,15 @@ bool smtps_session_peek(struct smtps_session *s)
 
 static void timed_out(struct smtps_session *s)
 {
+	usec_t lasts = smtps_host_now(s->host) - s->begun;
+
 	stats_add(SMTPS_ST_sessions_timed_out, 1);
 	if (s->flags & SMTPS_SE_BLOCKED)
 		smtps_session_kill(s, "timeout");
 	else
-		smtps_reply_end(s, SMTPS_R_TIMEOUT);
+		smtps_reply_end(s, lasts < smtps_session_opt(s)->session_timeout
+					   ? SMTPS_R_TIMEOUT
+					   : SMTPS_R_LIMIT_TIME);
 }
 
 static void timer_fired(struct timer *t)
@@ -473,8 +525,8 @@ static void timer_fired(struct timer *t)
 		smtps_session_kill(s, "linger");
 	else if (s->phase == SMTPS_PH_COMMIT || s->slot_count ||
 		 (s->phase == SMTPS_PH_WAIT && !s->greet))
-		extend_deadline(
-			s); /* it is us who make the client wait; that has limits of its own */
+		/* It is us who make the client wait; that has limits of its own. */
+		set_deadline(s, now + smtps_session_opt(s)->io_timeout);
 	else if (s->phase == SMTPS_PH_WAIT)
 		smtps_greet_timer(s);
 	else

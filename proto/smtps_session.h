@@ -72,7 +72,9 @@ struct smtps_session {
 	struct smtps_host *host;
 	uint64_t id;     /* 0: not yet */
 	usec_t deadline; /* the timer is set at or before it */
-	usec_t active;   /* last input */
+	usec_t begun;
+	usec_t active;        /* the last command, or content, that has come */
+	usec_t content_since; /* when the content began */
 	struct buf in, out;
 	struct smtps_ta *ta;                   /* the open transaction */
 	struct smtps_greet *greet;             /* only before the greeting */
@@ -81,6 +83,7 @@ struct smtps_session {
 	char *name;                            /* verified name of the client, malloc'd */
 	char *later; /* error of the connection check that RCPT gets, malloc'd */
 	uint64_t chunk_left;
+	uint64_t content_bytes; /* that came since then */
 	uint32_t slot_count;
 	uint32_t bad, invalid,
 		nops;     /* commands, recipients, idle commands since the last transaction */
@@ -112,6 +115,10 @@ void smtps_session_stop_now(struct smtps_session *s);
 
 /* For the handlers. */
 void smtps_session_phase(struct smtps_session *s, enum smtps_phase next);
+/* Content begins now: it must come fast enough from here on, option min_data_rate. */
+void smtps_session_content(struct smtps_session *s);
+/* More content has come than anybody sends who looks at SIZE and at replies. */
+bool smtps_session_flooded(const struct smtps_session *s);
 /* The last reply is in the buffer: let it leave, then linger. */
 void smtps_session_end(struct smtps_session *s);
 /* Gone at once, without a word. */

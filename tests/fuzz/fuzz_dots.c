@@ -40,9 +40,20 @@ static void scan(struct out *o, enum dots_mode mode, bool fix, struct span in, s
 	o->n += piece.n;
 }
 
-/* Wire form: only CRLF ends lines, no line is a dot alone. */
+/* Wire form: only CRLF ends lines, no line is a dot alone, also for whoever drops NULs. */
 static void must_be_wire(const struct out *o)
 {
+	size_t dots = 0, others = 0;
+
+	for (size_t i = 0; i < o->n && !o->d.hidden; i++) {
+		dots += o->p[i] == '.';
+		others += o->p[i] && !strchr(".\r\n", o->p[i]);
+		if (o->p[i] != '\n')
+			continue;
+		if (dots == 1 && !others)
+			panic("end of data among NULs at %zu", i);
+		dots = others = 0;
+	}
 	for (size_t i = 0; i < o->n; i++) {
 		bool lf = o->p[i] == '\n', cr = o->p[i] == '\r';
 
@@ -64,8 +75,8 @@ static void one(enum dots_mode mode, bool fix, struct span in, size_t step)
 	scan(&b, mode, fix, in, step);
 	if (a.n != b.n || memcmp(a.p, b.p, a.n) || a.ended != b.ended || a.d.bytes != a.n ||
 	    a.d.hops != b.d.hops || a.d.header_bytes != b.d.header_bytes || a.d.bare != b.d.bare ||
-	    a.d.dots != b.d.dots || a.d.msgid_n != b.d.msgid_n || a.d.eight_bit != b.d.eight_bit ||
-	    a.d.longest != b.d.longest)
+	    a.d.hidden != b.d.hidden || a.d.dots != b.d.dots || a.d.msgid_n != b.d.msgid_n ||
+	    a.d.eight_bit != b.d.eight_bit || a.d.longest != b.d.longest)
 		panic("mode %d, fix %d: parts of %zu make a difference", mode, fix, step);
 	if (a.d.header_bytes > a.n || a.d.dots > a.n)
 		panic("counts do not fit");

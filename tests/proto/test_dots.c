@@ -69,7 +69,7 @@ static bool same(const struct run *a, const struct run *b)
 	return a->n == b->n && !memcmp(a->out, b->out, a->n) && a->used == b->used &&
 	       a->ended == b->ended && a->d.bytes == b->d.bytes && a->d.dots == b->d.dots &&
 	       a->d.header_bytes == b->d.header_bytes && a->d.longest == b->d.longest &&
-	       a->d.hops == b->d.hops && a->d.bare == b->d.bare &&
+	       a->d.hops == b->d.hops && a->d.bare == b->d.bare && a->d.hidden == b->d.hidden &&
 	       a->d.eight_bit == b->d.eight_bit && a->d.msgid_n == b->d.msgid_n &&
 	       !memcmp(a->d.msgid, b->d.msgid, a->d.msgid_n);
 }
@@ -276,6 +276,41 @@ static void check_all_short(void)
 	is_int(bad, 0, "all texts of 8 bytes of . CR LF a");
 }
 
+/* Who drops NULs must not find an end of data in what comes out; where it would, we say so. */
+static bool check_nuls(enum dots_mode mode, bool fix, struct span in)
+{
+	struct run r;
+	char plain[64];
+	size_t n = 0;
+
+	scan(&r, mode, fix, in, 0, 0, 1);
+	if ((mode == DOTS_DATA && !r.ended) || (r.d.bare && !fix))
+		return true;
+	for (size_t i = 0; i < r.n; i++)
+		if (r.out[i])
+			plain[n++] = r.out[i];
+	return r.d.hidden == (model_end(span_of(plain, n)) < n);
+}
+
+static void check_all_nuls(void)
+{
+	static const char alphabet[] = ".\r\n";
+	unsigned bad = 0;
+	char text[11];
+
+	for (unsigned code = 0; code < 1u << 16; code++) {
+		for (unsigned i = 0; i < 8; i++)
+			text[i] = alphabet[code >> (2 * i) & 3];
+		memcpy(text + 8, "\r\n", 2);
+		bad += !check_nuls(DOTS_CHUNK, false, span_of(text, 10));
+		bad += !check_nuls(DOTS_CHUNK, true, span_of(text, 8));
+		memcpy(text + 8, ".\r\n", 3);
+		bad += !check_nuls(DOTS_DATA, false, span_of(text, 11));
+		bad += !check_nuls(DOTS_DATA, true, span_of(text, 11));
+	}
+	is_int(bad, 0, "all texts of 8 bytes of . CR LF NUL: no end of data when NULs are dropped");
+}
+
 /* BDAT and back. */
 static void check_round_trip(void)
 {
@@ -336,6 +371,7 @@ int main(void)
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		check_row(&rows[i]);
 	check_all_short();
+	check_all_nuls();
 	check_round_trip();
 	check_numbers();
 	return plan_done();
