@@ -48,6 +48,17 @@ size_t addr_literal(const struct addr *a, char dst[static ADDR_TEXT_MAX])
 	return (size_t)n;
 }
 
+void addr_unmap(struct addr *a)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (a->family != ADDR_IPV6 || memcmp(a->ip, mapped, sizeof mapped))
+		return;
+	memmove(a->ip, a->ip + 12, 4);
+	memset(a->ip + 4, 0, 12);
+	a->family = ADDR_IPV4;
+}
+
 void addr_from_sockaddr(const struct sockaddr *sa, struct addr *out)
 {
 	*out = (struct addr){ .family = ADDR_IPV4, .ip = { 127, 0, 0, 1 } };
@@ -60,12 +71,9 @@ void addr_from_sockaddr(const struct sockaddr *sa, struct addr *out)
 		const struct sockaddr_in6 *in6 = (const void *)sa;
 
 		out->port = ntohs(in6->sin6_port);
-		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-			memcpy(out->ip, (const char *)&in6->sin6_addr + 12, 4);
-			return;
-		}
 		out->family = ADDR_IPV6;
 		memcpy(out->ip, &in6->sin6_addr, 16);
+		addr_unmap(out);
 	}
 }
 

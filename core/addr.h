@@ -31,6 +31,10 @@ void addr_from_sockaddr(const struct sockaddr *sa, struct addr *out);
 /* Returns the length of what it filled in. */
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ss);
 
+/* IPv4-mapped IPv6 (::ffff:192.0.2.1) becomes IPv4: who may do what must not depend on how an
+ * address is written. */
+void addr_unmap(struct addr *a);
+
 /* Same family, ip and port. */
 bool addr_eq(const struct addr *a, const struct addr *b);
 /* Same family and ip. */

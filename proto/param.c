@@ -115,3 +115,13 @@ unsigned param_notify(struct span s)
 		s = span_from(s, comma + 1);
 	}
 }
+
+int param_chunk(struct span args, uint64_t *size, bool *last)
+{
+	struct span number = span_word(&args, " "), word = span_word(&args, " ");
+
+	*last = span_caseeq(word, SPAN("LAST"));
+	if ((word.n && !*last) || span_word(&args, " ").n)
+		return -EINVAL;
+	return span_u64(number, INT64_MAX, size);
+}

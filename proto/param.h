@@ -2,7 +2,8 @@
  * proto/param.h - parameters of MAIL and RCPT: "KEY=VALUE KEY".
  *
  * Memory: spans of the input. No I/O.
- * RFC:    5321 4.1.2 (esmtp-param), 3461 4 (xtext, NOTIFY, ORCPT, ENVID), 1870 (SIZE).
+ * RFC:    5321 4.1.2 (esmtp-param), 3461 4 (xtext, NOTIFY, ORCPT, ENVID), 6533 3, 1870 (SIZE), 3030
+ *         2 (BDAT).
  */
 #ifndef PROTO_PARAM_H
 #define PROTO_PARAM_H
@@ -27,5 +28,8 @@ bool param_orcpt_ok(struct span s, size_t max, bool utf8);
 
 /* "NEVER" or a list of SUCCESS, FAILURE, DELAY as bits of enum env_notify; 0: malformed. */
 unsigned param_notify(struct span s);
+
+/* What stands behind BDAT: "SIZE [LAST]". 0, -EINVAL, -ERANGE: a size over 63 bits. */
+int param_chunk(struct span args, uint64_t *size, bool *last);
 
 #endif

@@ -40,6 +40,7 @@ static enum proxyhdr_result v1(struct span line, struct addr *client)
 	if (from.family != family || to.family != family || !port(word[4], &from.port) ||
 	    !port(word[5], &to.port))
 		return PROXYHDR_BAD;
+	addr_unmap(&from);
 	*client = from;
 	return PROXYHDR_ADDR;
 }
@@ -57,21 +58,16 @@ static enum proxyhdr_result v2(struct span *in, struct addr *client)
 		return PROXYHDR_BAD;
 	if (in->n < V2_HEAD + len)
 		return PROXYHDR_MORE;
-	/* Mapped addresses become IPv4 here as everywhere. */
-	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
 	if (command == 1 && (family == 1 || family == 2)) {
 		size_t need = family == 1 ? 12 : 36;
-		bool v4 = family == 1 || (len >= need && !memcmp(p + 16, mapped, 12));
 
 		if (transport != 1 || len < need)
 			return PROXYHDR_BAD;
-		struct addr a = { .family = v4 ? ADDR_IPV4 : ADDR_IPV6 };
-		if (family == 1)
-			memcpy(a.ip, p + 16, 4);
-		else
-			memcpy(a.ip, v4 ? p + 28 : p + 16, v4 ? 4 : 16);
+		struct addr a = { .family = family == 1 ? ADDR_IPV4 : ADDR_IPV6 };
+		memcpy(a.ip, p + 16, family == 1 ? 4 : 16);
 		size_t at = 16 + (family == 1 ? 8 : 32);
 		a.port = (uint16_t)(p[at] << 8 | p[at + 1]);
+		addr_unmap(&a);
 		*client = a;
 		r = PROXYHDR_ADDR;
 	}
@@ -99,6 +95,9 @@ enum proxyhdr_result proxyhdr_take(struct span *in, struct addr *client)
 	if (!begins(*in, sig1))
 		return PROXYHDR_BAD;
 	size_t end = span_find(span_head(*in, V1_MAX), SPAN("\r\n"));
+	/* A LF alone, or the 108th byte: no header any more, whatever comes. */
+	if (span_chr(span_head(*in, V1_MAX), '\n') < end)
+		return PROXYHDR_BAD;
 	if (end >= V1_MAX - 1 || end == in->n)
 		return in->n >= V1_MAX ? PROXYHDR_BAD : PROXYHDR_MORE;
 	enum proxyhdr_result r = v1(span_head(*in, end), client);

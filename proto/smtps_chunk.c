@@ -1,21 +1,11 @@
 #include "proto/smtps_chunk.h"
 
+#include "proto/param.h"
 #include "proto/smtps_data.h"
 #include "proto/smtps_log.h"
 #include "proto/smtps_verbs.h"
 
 #include <errno.h>
-
-/* "SIZE [LAST]". 0, -EINVAL, -ERANGE. */
-static int parse(struct span args, uint64_t *size, bool *last)
-{
-	struct span number = span_word(&args, " "), word = span_word(&args, " ");
-
-	*last = span_caseeq(word, SPAN("LAST"));
-	if ((word.n && !*last) || span_word(&args, " ").n)
-		return -EINVAL;
-	return span_u64(number, INT64_MAX, size);
-}
 
 /* The chunk is complete, or there is nothing in it. */
 static void chunk_end(struct smtps_session *s)
@@ -51,7 +41,7 @@ enum smtps_phase smtps_chunk_verb(struct smtps_session *s, struct span args)
 		smtps_verbs_bad(s, SMTPS_R_UNKNOWN);
 		return s->phase;
 	}
-	int rc = parse(args, &size, &last);
+	int rc = param_chunk(args, &size, &last);
 	if (rc) {
 		enum smtps_reply r = rc == -ERANGE ? SMTPS_R_CHUNK_SIZE : SMTPS_R_CHUNK_SYNTAX;
 

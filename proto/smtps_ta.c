@@ -116,12 +116,29 @@ static uint32_t route_number(struct smtps_ta *ta, struct span bytes)
 	return r->number;
 }
 
+/* Where the domain begins, which is compared without case; RFC 5321 2.4 leaves the local part to
+ * its host. */
+static size_t domain_at(struct span addr)
+{
+	size_t at = span_rchr(addr, '@');
+
+	return at == addr.n ? at : at + 1;
+}
+
+static bool same_address(struct span a, struct span b)
+{
+	size_t at = domain_at(a);
+
+	return at == domain_at(b) && span_eq(span_head(a, at), span_head(b, at)) &&
+	       span_caseeq(span_from(a, at), span_from(b, at));
+}
+
 static bool is_repeated(const struct smtps_ta *ta, const struct smtps_rcpt *r)
 {
 	for (struct smtps_node *n = first_of(&ta->rcpt_index, r->node.hash); n; n = n->next) {
 		const struct smtps_rcpt *o = (const struct smtps_rcpt *)n;
 
-		if (n->hash == r->node.hash && span_eq(o->addr, r->addr) &&
+		if (n->hash == r->node.hash && same_address(o->addr, r->addr) &&
 		    span_eq(o->orcpt, r->orcpt) && o->notify == r->notify && !o->discard)
 			return true;
 	}
@@ -131,7 +148,7 @@ static bool is_repeated(const struct smtps_ta *ta, const struct smtps_rcpt *r)
 void smtps_ta_add_rcpt(struct smtps_ta *ta, struct smtps_rcpt *r, struct span route)
 {
 	r->next = NULL;
-	r->node.hash = span_hash(r->addr);
+	r->node.hash = span_casehash(r->addr);
 	r->discard |= is_repeated(ta, r);
 	r->idx = ta->rcpt_count;
 	r->route = route.n ? route_number(ta, route) : ENV_NO_ROUTE;

@@ -80,7 +80,7 @@ void smtps_ta_free(struct smtps_ta *ta);
 void smtps_ta_leave(struct smtps_session *s);
 
 /* An accepted recipient, in the arena of ta; route: encoded, in the arena too, empty: none. One
- * that is there already, word for word and with the same parameters, gets no second copy of the
+ * that is there already, but for the case of its domain and with the same parameters, gets no second copy of the
  * message: it is kept for the count of RCPT commands only. */
 void smtps_ta_add_rcpt(struct smtps_ta *ta, struct smtps_rcpt *r, struct span route);
 

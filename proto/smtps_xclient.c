@@ -77,7 +77,9 @@ static bool attribute(struct span key, struct span value, struct xclient *x)
 		if (none)
 			return true;
 		x->has_addr = true;
-		return !addr_parse(span_str(v), &x->addr);
+		if (addr_parse(span_str(v), &x->addr))
+			return false;
+		addr_unmap(&x->addr);
 	} else if (span_caseeq(key, SPAN("PORT"))) {
 		if (none)
 			return true;

@@ -148,8 +148,28 @@ static void test_net(void)
 	}
 }
 
+static void test_unmap(void)
+{
+	static const char *const table[][2] = {
+		{ "::ffff:192.0.2.1", "192.0.2.1" }, { "::ffff:0:0", "0.0.0.0" },
+		{ "::192.0.2.1", "::192.0.2.1" },    { "2001:db8::1", "2001:db8::1" },
+		{ "192.0.2.1", "192.0.2.1" },
+	};
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct addr a, want;
+
+		addr_parse(span_str(table[i][0]), &a);
+		addr_parse(span_str(table[i][1]), &want);
+		a.port = want.port = 25;
+		addr_unmap(&a);
+		ok(addr_eq(&a, &want), "%s is %s", table[i][0], table[i][1]);
+	}
+}
+
 int main(void)
 {
+	test_unmap();
 	test_parse();
 	test_sockaddr();
 	test_equal();

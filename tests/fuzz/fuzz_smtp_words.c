@@ -1,6 +1,6 @@
 /*
  * tests/fuzz/fuzz_smtp_words.c - the parsers of command lines: lines, addresses, parameters, EHLO
- * keywords, PROXY headers. The first byte says which.
+ * keywords, PROXY headers, BDAT. The first byte says which.
  */
 #include "core/err.h"
 #include "proto/address.h"
@@ -112,13 +112,22 @@ static void proxy(struct span in)
 	inside(rest, in);
 }
 
+static void chunk(struct span in)
+{
+	uint64_t size = 0;
+	bool last;
+
+	if (!param_chunk(in, &size, &last) && size > INT64_MAX)
+		panic("a chunk of %llu", (unsigned long long)size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!size)
 		return 0;
 	struct span in = span_of(data + 1, size - 1);
 
-	switch (data[0] % 6) {
+	switch (data[0] % 7) {
 	case 0:
 		lines(in);
 		break;
@@ -134,8 +143,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 4:
 		keywords(in);
 		break;
-	default:
+	case 5:
 		proxy(in);
+		break;
+	default:
+		chunk(in);
 	}
 	return 0;
 }

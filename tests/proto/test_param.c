@@ -93,6 +93,30 @@ static const struct {
 
 static const struct {
 	const char *in;
+	int rc;
+	uint64_t size;
+	bool last;
+} chunks[] = {
+	{ " 0", 0, 0, false },
+	{ " 86", 0, 86, false },
+	{ " 86 LAST", 0, 86, true },
+	{ "  86  last  ", 0, 86, true },
+	{ " 9223372036854775807", 0, INT64_MAX, false },
+	{ " 9223372036854775808", -ERANGE, 0, false },
+	{ " 99999999999999999999999", -ERANGE, 0, false },
+	{ "", -EINVAL, 0, false },
+	{ " ", -EINVAL, 0, false },
+	{ " LAST", -EINVAL, 0, false },
+	{ " 1 LOST", -EINVAL, 0, false },
+	{ " 1 LAST x", -EINVAL, 0, false },
+	{ " -1", -EINVAL, 0, false },
+	{ " +1", -EINVAL, 0, false },
+	{ " 1x", -EINVAL, 0, false },
+	{ " 0x1", -EINVAL, 0, false },
+};
+
+static const struct {
+	const char *in;
 	unsigned bits;
 } notifies[] = {
 	{ "NEVER", ENV_NOTIFY_NEVER },
@@ -118,5 +142,13 @@ int main(void)
 		   "orcpt %s", orcpts[i].in);
 	for (size_t i = 0; i < sizeof notifies / sizeof notifies[0]; i++)
 		is_int(param_notify(span_str(notifies[i].in)), notifies[i].bits, notifies[i].in);
+	for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
+		uint64_t size = 0;
+		bool last = false;
+		int rc = param_chunk(span_str(chunks[i].in), &size, &last);
+
+		ok(rc == chunks[i].rc && (rc || (size == chunks[i].size && last == chunks[i].last)),
+		   "BDAT%s", chunks[i].in);
+	}
 	return plan_done();
 }

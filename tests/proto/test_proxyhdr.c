@@ -42,6 +42,13 @@ static const struct row rows[] = {
 	     "12345678901234567890123456789012345678901234567890"
 	     "12345678901234567890123456789012345678901234567890\r\n"),
 	  PROXYHDR_BAD, NULL, 0, 0 },
+	{ "v1 mapped", IN("PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n"), PROXYHDR_ADDR, "192.0.2.1", 1,
+	  0 },
+	{ "v1 LF alone", IN("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n"), PROXYHDR_BAD, NULL, 0, 0 },
+	{ "v1 the longest",
+	  IN("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
+	     "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\nX"),
+	  PROXYHDR_SAME, NULL, 0, 1 },
 	{ "SMTP", IN("EHLO client.test\r\n"), PROXYHDR_BAD, NULL, 0, 0 },
 	{ "lower case", IN("proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n"), PROXYHDR_BAD, NULL, 0, 0 },
 	{ "v2 IPv4",
