@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -109,6 +110,23 @@ static void get_listeners(struct program *p)
 		      o->common.pass_fd_socket, strerror(-rc));
 	for (unsigned i = 0; i < set.count; i++)
 		add_listener(&p->shared, set.fd[i]);
+}
+
+/* Sessions for which there are descriptors: some are for content files, segments, links, control
+ * sockets. Without these nothing could be accepted from those who are in. */
+static unsigned sessions_by_fds(const struct smtps_options *o)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) || rl.rlim_cur > UINT32_MAX)
+		return UINT32_MAX;
+	unsigned fds = (unsigned)rl.rlim_cur, rest = fds / 16 + 64;
+	unsigned max = fds > 4 * rest ? fds - rest : fds / 2;
+	if (max < o->max_sessions)
+		log_event(LOG_LV_WARN, LOG_SEV_WARN, "smtps",
+			  "max_sessions=%u, descriptors=%u, status=at most %u sessions",
+			  o->max_sessions, fds, max);
+	return max;
 }
 
 /* ---- content database */
@@ -304,6 +322,7 @@ int main(int argc, char **argv)
 	p->signals.ctx = p;
 	process_signals(&p->signals, p->loop);
 	get_listeners(p);
+	p->shared.sessions_max = sessions_by_fds(&p->conf->o);
 	make_workers(p);
 	open_content(p);
 	start_workers(p);

@@ -137,11 +137,18 @@ static const struct smtps_host_ops host_ops = { .now = host_now,
 
 /* ---- accepting */
 
+static unsigned sessions_max(const struct smtps_worker *w)
+{
+	unsigned option = w->host.conf->o.max_sessions, fds = w->shared->sessions_max;
+
+	return option < fds ? option : fds;
+}
+
 static void press_fired(struct timer *t)
 {
 	struct smtps_worker *w = OF(t, struct smtps_worker, press);
 	struct smtps_session *next;
-	unsigned max = w->host.conf->o.max_sessions;
+	unsigned max = sessions_max(w);
 	unsigned open = atomic_load_explicit(&w->shared->sessions, memory_order_relaxed);
 
 	w->host.pressed = open > max - max / 10 || w->host.credit.level > 0;
@@ -165,7 +172,7 @@ static bool accept_may(struct smtps_accept *a, bool *wait)
 {
 	struct smtps_worker *w = OF(a, struct smtps_worker, accept);
 	const struct smtps_host *h = &w->host;
-	unsigned max = h->conf->o.max_sessions;
+	unsigned max = sessions_max(w);
 	unsigned open = atomic_load_explicit(&w->shared->sessions, memory_order_relaxed);
 	unsigned armed = atomic_load_explicit(&w->shared->armed, memory_order_relaxed);
 	unsigned share = armed > 1 ? (max + armed - 1) / armed : max;

@@ -7,7 +7,8 @@
  * Owner:  the struct belongs to its thread after smtps_worker_start(); other threads use the
  *         functions marked so.
  * Memory: until smtps_worker_free().
- * Limits: option max_sessions over all loops, each its fair share; the credit of qmgr; descriptors.
+ * Limits: option max_sessions over all loops, each its fair share; the credit of qmgr; descriptors,
+ *         of which some are left for content files, links and control sockets.
  *         A loop that may not accept takes the listening sockets out of its set, so that nothing
  *         spins.
  */
@@ -32,8 +33,9 @@ struct smtps_shared {
 	unsigned listen_count;
 	struct link_hello hello;
 	struct cdb_writer *cdb;
-	atomic_uint sessions; /* open in all loops */
-	atomic_uint armed;    /* loops that are to accept */
+	unsigned sessions_max; /* what descriptors allow */
+	atomic_uint sessions;  /* open in all loops */
+	atomic_uint armed;     /* loops that are to accept */
 };
 
 /* Makes loop number n; its thread does not run yet. NULL: *error is -errno. */
