@@ -5,17 +5,18 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Different domains in one transaction with a server that limits them. */
+enum { SHARE_DOMAINS = 16 };
+
 /* The message cannot go there: all recipients that are left fail. */
 static void refuse_all(struct smtpc_job *j, const char *text)
 {
 	smtpc_job_set_open(j, MSG_FAILED, MSG_AT_CONTENT, span_str(text));
 }
 
-static void refuse_one(struct smtpc_job *j, uint32_t i, enum msg_outcome o, enum msg_stage at,
-		       const char *text)
+static void refuse_one(struct smtpc_job *j, uint32_t i, const char *text)
 {
-	smtpc_job_set(j, i, o, at, span_str(text));
-	j->rcpt[i].skip = true;
+	smtpc_job_set(j, i, MSG_FAILED, MSG_AT_CONTENT, span_str(text));
 }
 
 static void check_content(struct smtpc_job *j, const struct ehlo *e, bool send_8bit)
@@ -51,8 +52,7 @@ static void check_bytes(struct smtpc_job *j)
 		refuse_all(j, "5.1.7 sender has control characters");
 	for (uint32_t i = 0; i < j->env.rcpt_count; i++)
 		if (!is_clean(j->env.rcpt[i].addr))
-			refuse_one(j, i, MSG_FAILED, MSG_AT_CONTENT,
-				   "5.1.3 recipient has control characters");
+			refuse_one(j, i, "5.1.3 recipient has control characters");
 }
 
 /* RFC 6531 3.2: a client that knows that a message needs no SMTPUTF8 may send it without. Headers
@@ -72,29 +72,54 @@ static void check_utf8(struct smtpc_job *j, const struct ehlo *e)
 			continue;
 		j->utf8 = true;
 		if (!offered)
-			refuse_one(j, i, MSG_FAILED, MSG_AT_CONTENT, no);
+			refuse_one(j, i, no);
+	}
+}
+
+/* What one transaction may name, RFC 9422. */
+struct share {
+	uint32_t rcpt_left;
+	uint32_t domains_left;
+	uint32_t domain_count;
+	struct span domain[SHARE_DOMAINS];
+};
+
+static bool domain_fits(struct share *s, struct span addr)
+{
+	struct span d = span_from(addr, span_rchr(addr, '@'));
+
+	for (uint32_t i = 0; i < s->domain_count; i++)
+		if (span_caseeq(s->domain[i], d))
+			return true;
+	if (s->domain_count == s->domains_left)
+		return false;
+	s->domain[s->domain_count++] = d;
+	return true;
+}
+
+/* The first that has no outcome is always named, so each transaction gets on. */
+static void choose(struct smtpc_job *j, const struct ehlo *e)
+{
+	struct share s = { .rcpt_left = e->rcpt_max ? e->rcpt_max : UINT32_MAX,
+			   .domains_left = e->rcpt_domain_max < SHARE_DOMAINS ? e->rcpt_domain_max
+									      : SHARE_DOMAINS };
+
+	for (uint32_t i = 0; i < j->env.rcpt_count; i++) {
+		struct smtpc_rcpt *r = &j->rcpt[i];
+
+		r->skip = r->set || !s.rcpt_left ||
+			  (s.domains_left && !domain_fits(&s, j->env.rcpt[i].addr));
+		if (!r->skip)
+			s.rcpt_left--;
 	}
 }
 
 void smtpc_command_check(struct smtpc_job *j, const struct ehlo *e, bool send_8bit)
 {
-	uint32_t named = 0;
-
-	for (uint32_t i = 0; i < j->env.rcpt_count; i++)
-		j->rcpt[i].skip = false;
 	check_bytes(j);
 	check_content(j, e, send_8bit);
 	check_utf8(j, e);
-	/* RFC 9422: RCPTMAX; the rest is for the next transaction. */
-	for (uint32_t i = 0; i < j->env.rcpt_count; i++) {
-		struct smtpc_rcpt *r = &j->rcpt[i];
-
-		if (r->set)
-			r->skip = true;
-		else if (e->rcpt_max && ++named > e->rcpt_max)
-			refuse_one(j, i, MSG_LATER, MSG_AT_RCPT,
-				   "452 4.5.3 next hop takes no more recipients at once");
-	}
+	choose(j, e);
 }
 
 static int add_body(const struct smtpc_job *j, const struct ehlo *e, struct buf *out)

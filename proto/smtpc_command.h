@@ -11,8 +11,8 @@
 #include "proto/smtpc_job.h"
 
 /* Sets the outcome of recipients that cannot be served by a hop with these capabilities (`FAILED`
- * at CONTENT: size, 8-bit, binary, SMTPUTF8; later: more recipients than it takes) and marks them
- * as not to be named. */
+ * at CONTENT: size, 8-bit, binary, SMTPUTF8). Marks those that are not to be named in the next
+ * transaction: who has an outcome, and more than the hop takes at once. */
 void smtpc_command_check(struct smtpc_job *j, const struct ehlo *e, bool send_8bit);
 
 /* "MAIL FROM:<...> ...\r\n". 0 or -ENOMEM. */

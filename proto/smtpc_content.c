@@ -3,6 +3,7 @@
 #include "core/crc32c.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 void smtpc_content_start(struct smtpc_content *c, const struct cdb_record *rec, bool plain)
 {
@@ -92,6 +93,27 @@ static int send_rest(struct smtpc_content *c, struct smtpc_io *io, char *block, 
 		s = span_from(s, (size_t)put);
 	}
 	return 1;
+}
+
+int smtpc_content_chunk(const struct cdb_record *rec, struct buf *out)
+{
+	size_t n = (size_t)rec->head.content_bytes;
+	char head[48];
+	int head_n = snprintf(head, sizeof head, "BDAT %zu LAST\r\n", n);
+	char *p = buf_room(out, (size_t)head_n + n);
+
+	if (!p)
+		return -ENOMEM;
+	ssize_t got = cdb_read(rec, 0, p + head_n, n);
+	if (got != (ssize_t)n)
+		return got < 0 ? (int)got : -EBADMSG;
+	if (crc32c(0, p + head_n, n) != rec->head.content_crc)
+		return -EBADMSG;
+	if (rec->head.dots || !span_endswith(span_of(p + head_n, n), SPAN("\r\n")))
+		return 1;
+	memcpy(p, head, (size_t)head_n);
+	buf_wrote(out, (size_t)head_n + n);
+	return 0;
 }
 
 /* Some of a large content: by sendfile(2), or through block when the stream must see it. */

@@ -28,6 +28,11 @@ struct smtpc_content {
 /* rec: stays open as long as the content is sent. */
 void smtpc_content_start(struct smtpc_content *c, const struct cdb_record *rec, bool plain);
 
+/* Appends "BDAT n LAST" and the whole content to out, which goes out behind the commands there. 0;
+ * 1: not as one chunk, nothing was appended (stuffed dots, no line end); -EBADMSG, -errno: it cannot
+ * be read, -ENOMEM. */
+int smtpc_content_chunk(const struct cdb_record *rec, struct buf *out);
+
 /* block: SMTPC_BLOCK_BYTES of scratch. 1: all is sent; 0: call again when the socket is writable
  * (asked for), -errno: the connection, or c->unreadable, failed. progress: bytes were taken. */
 int smtpc_content_send(struct smtpc_content *c, struct smtpc_io *io, char *block, bool *progress);

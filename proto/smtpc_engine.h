@@ -29,6 +29,7 @@ struct smtpc_settings {
 	struct addr connect_only_to; /* ADDR_NONE: not set */
 	uint16_t remote_port;
 	bool send_8bit;
+	bool use_data; /* BDAT only for what cannot go otherwise */
 };
 
 struct smtpc_setup {

@@ -35,6 +35,11 @@ int smtpc_io_flush(struct smtpc_io *io);
 ssize_t smtpc_io_put(struct smtpc_io *io, struct span s);
 /* The same from a file; *at moves on. 0: the file ended early. Only when stream_can_send_file(). */
 ssize_t smtpc_io_put_file(struct smtpc_io *io, int fd, off_t *at, size_t n);
+/* Bytes of smtpc_io_write() wait. */
+static inline bool smtpc_io_waits(const struct smtpc_io *io)
+{
+	return buf_len(&io->wait) > 0;
+}
 /* Ask for EPOLLOUT, or not. */
 void smtpc_io_want_write(struct smtpc_io *io, bool on);
 /* A connection in progress is established. */

@@ -19,6 +19,7 @@ static int build(struct smtpc_job *j, const struct msg_deliver *d)
 	j->env.ta = d->ta;
 	j->attempt = d->attempt;
 	j->keep = d->keep;
+	j->others = d->others;
 	j->key = (struct smtpc_key){ d->mailer, d->host };
 	j->open_count = j->env.rcpt_count;
 	return 0;
@@ -109,11 +110,25 @@ void smtpc_job_set_open(struct smtpc_job *j, enum msg_outcome o, enum msg_stage 
 		set(j, &j->rcpt[i], o, stage, own);
 }
 
+void smtpc_job_set_accepted(struct smtpc_job *j, enum msg_outcome o, enum msg_stage stage,
+			    struct span text)
+{
+	if (!j->accepted_count)
+		return;
+	struct span own = keep(j, text);
+	for (uint32_t i = 0; i < j->env.rcpt_count; i++)
+		if (j->rcpt[i].accepted)
+			set(j, &j->rcpt[i], o, stage, own);
+}
+
 void smtpc_job_restart(struct smtpc_job *j)
 {
 	j->retried = true;
 	j->session = NULL;
 	j->no_session = j->mail_answered = j->mail_failed = false;
+	j->accepted_count = 0;
+	for (uint32_t i = 0; i < j->env.rcpt_count; i++)
+		j->rcpt[i].accepted = false;
 }
 
 int smtpc_job_results(const struct smtpc_job *j, struct buf *out)

@@ -27,7 +27,7 @@ static inline bool smtpc_key_eq(const struct smtpc_key *a, const struct smtpc_ke
 struct smtpc_rcpt {
 	bool set;      /* outcome, stage and reply are final */
 	bool accepted; /* RCPT was answered 2yz */
-	bool skip;     /* not to be named to the server; set before the first command */
+	bool skip;     /* not to be named in this transaction; set before its first command */
 	uint8_t outcome;
 	uint8_t stage;
 	struct span reply;
@@ -55,6 +55,8 @@ struct smtpc_job {
 	bool mail_failed;
 	bool utf8;     /* SMTPUTF8 is to be said */
 	bool peer_dsn; /* the host offered DSN: notices are its business, RFC 3461 5.2 */
+	bool no_chunk; /* a server that offered CHUNKING did not know BDAT */
+	bool others;   /* there are further hosts */
 	bool keep;     /* the session may stay open for the next message */
 };
 
@@ -72,6 +74,9 @@ void smtpc_job_set(struct smtpc_job *j, uint32_t i, enum msg_outcome o, enum msg
 /* The same for all that have none. */
 void smtpc_job_set_open(struct smtpc_job *j, enum msg_outcome o, enum msg_stage stage,
 			struct span text);
+/* The same for those of the transaction going on: accepted, and without one. */
+void smtpc_job_set_accepted(struct smtpc_job *j, enum msg_outcome o, enum msg_stage stage,
+			    struct span text);
 /* Forget what a dead session answered, for the second try. */
 void smtpc_job_restart(struct smtpc_job *j);
 

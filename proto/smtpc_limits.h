@@ -12,6 +12,8 @@ enum smtpc_limits {
 	SMTPC_COMMANDS_BYTES = 16 << 10,
 	/* Content up to this is read and sent at once, more by sendfile(2). */
 	SMTPC_COPY_BYTES = 64 << 10,
+	/* Content up to this goes by BDAT with the commands, where that is offered. */
+	SMTPC_CHUNK_BYTES = 64 << 10,
 	/* Sent in one turn of the loop, then the others are served. */
 	SMTPC_SENDFILE_BYTES = 1 << 20,
 	SMTPC_READ_BYTES = 16 << 10,
@@ -30,7 +32,9 @@ enum smtpc_limits {
 /* Times in microseconds. */
 #define SMTPC_SEC(n) ((usec_t)(n)*USEC_PER_SEC)
 /* RFC 5321 names none; a dead host must not hold a connection of qmgr's for long. */
-#define SMTPC_CONNECT_USEC  SMTPC_SEC(30)
+#define SMTPC_CONNECT_USEC SMTPC_SEC(30)
+/* Where there are others: time for two SYNs, so that one may get lost. RFC 8305. */
+#define SMTPC_CONNECT_QUICK_USEC (2500 * USEC_PER_MSEC)
 #define SMTPC_GREETING_USEC SMTPC_SEC(300)
 #define SMTPC_EHLO_USEC     SMTPC_SEC(300)
 #define SMTPC_MAIL_USEC     SMTPC_SEC(300)

@@ -45,7 +45,8 @@ static void get_settings(const struct smtpc_options *o, struct smtpc_settings *o
 {
 	*out = (struct smtpc_settings){ .io_timeout_usec = o->io_timeout,
 					.remote_port = (uint16_t)o->remote_port,
-					.send_8bit = o->flags & SMTPC_F_SEND_8BIT };
+					.send_8bit = o->flags & SMTPC_F_SEND_8BIT,
+					.use_data = o->flags & SMTPC_F_USE_DATA };
 	snprintf(out->lmtp_socket, sizeof out->lmtp_socket, "%s", o->lmtp_socket);
 	if (o->connect_only_to)
 		addr_parse(span_str(o->connect_only_to), &out->connect_only_to);

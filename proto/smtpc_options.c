@@ -4,6 +4,9 @@ static const struct conf_value smtpc_flag_values[] = {
 	{ .name = "send_8bit",
 	  .value = SMTPC_F_SEND_8BIT,
 	  .help = "send 8-bit content to servers without 8BITMIME as it is" },
+	{ .name = "use_data",
+	  .value = SMTPC_F_USE_DATA,
+	  .help = "send BDAT only for BINARYMIME, also to servers with CHUNKING" },
 	{ 0 },
 };
 

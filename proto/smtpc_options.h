@@ -8,7 +8,7 @@
 #define PROTO_SMTPC_OPTIONS_H
 #include "core/conf.h"
 
-enum { SMTPC_F_SEND_8BIT = 1u << 0 };
+enum { SMTPC_F_SEND_8BIT = 1u << 0, SMTPC_F_USE_DATA = 1u << 1 };
 enum smtpc_cpu_affinity { SMTPC_CPU_AUTO = 0, SMTPC_CPU_ON, SMTPC_CPU_OFF };
 
 struct smtpc_options {

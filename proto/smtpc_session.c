@@ -68,6 +68,17 @@ usec_t smtpc_session_limit(const struct smtpc_settings *s, enum msg_stage stage)
 	return s->io_timeout_usec;
 }
 
+static usec_t limit_of(const struct smtpc_session *s)
+{
+	bool content = s->phase == SMTPC_PH_CONTENT;
+	usec_t limit = smtpc_session_limit(&s->engine->setup.settings,
+					   content ? MSG_AT_CONTENT : stage_of(s));
+
+	if (s->phase == SMTPC_PH_CONNECT && s->job->others && limit > SMTPC_CONNECT_QUICK_USEC)
+		return SMTPC_CONNECT_QUICK_USEC;
+	return limit;
+}
+
 /* The limit of the step that now waits. */
 static void arm(struct smtpc_session *s)
 {
@@ -78,10 +89,7 @@ static void arm(struct smtpc_session *s)
 	else if (s->phase == SMTPC_PH_QUIT)
 		loop_timer_after(l, &s->timer, SMTPC_QUIT_USEC);
 	else
-		loop_timer_after(l, &s->timer,
-				 smtpc_session_limit(&s->engine->setup.settings,
-						     s->phase == SMTPC_PH_CONTENT ? MSG_AT_CONTENT
-										  : stage_of(s)));
+		loop_timer_after(l, &s->timer, limit_of(s));
 }
 
 void smtpc_session_drop(struct smtpc_session *s)
@@ -112,15 +120,19 @@ static struct smtpc_job *take_job(struct smtpc_session *s)
 	return j;
 }
 
-static bool keep(const struct smtpc_session *s)
+uint32_t smtpc_session_messages_max(const struct smtpc_session *s)
 {
 	uint32_t max = s->engine->setup.messages_max;
 
-	if (s->offer.mail_max && s->offer.mail_max < max)
-		max = s->offer.mail_max; /* RFC 9422 */
+	return s->offer.mail_max && s->offer.mail_max < max ? s->offer.mail_max : max;
+}
+
+static bool keep(const struct smtpc_session *s)
+{
 	if (s->job && !s->job->keep)
 		return false;
-	return !s->engine->stopping && !s->broken && s->message_count < max;
+	return !s->engine->stopping && !s->broken &&
+	       s->message_count < smtpc_session_messages_max(s);
 }
 
 static void enter_idle(struct smtpc_session *s)
@@ -349,7 +361,7 @@ static bool parse(struct smtpc_session *s, struct span in)
 		if (!enter(s, handle(s, early)))
 			return false;
 		early = early || buf_len(&s->engine->out) ||
-			(commands && s->phase != SMTPC_PH_COMMANDS);
+			(commands && s->phase != SMTPC_PH_COMMANDS && !s->chunk_sent);
 	}
 	return true;
 }

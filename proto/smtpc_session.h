@@ -54,6 +54,8 @@ struct smtpc_session {
 	int32_t to_send;
 	int32_t to_answer;
 	uint32_t lmtp_at;
+	bool chunk; /* BDAT goes out with the last commands, without waiting for their replies */
+	bool chunk_sent; /* it did */
 	struct smtpc_content content;
 	struct ehlo offer;
 	struct reply reply;
@@ -72,6 +74,9 @@ void smtpc_session_drop(struct smtpc_session *s);
 
 /* Time limit of a stage. */
 usec_t smtpc_session_limit(const struct smtpc_settings *s, enum msg_stage stage);
+
+/* Transactions that this session may have: ours, or MAILMAX of RFC 9422. */
+uint32_t smtpc_session_messages_max(const struct smtpc_session *s);
 
 /* For handlers of replies: the session is of no more use. Who has no outcome yet is tried later, or
  * at once on another connection when only an idle one was dead. why: "4.4.2 ...". Returns

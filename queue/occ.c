@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { DOWN_MAX_FACTOR = 8 };
+enum { DOWN_MAX_FACTOR = OCC_DOWN_MAX_USEC / OCC_DOWN_USEC };
 
 static struct cds_lfht *table;
 static struct occ_setup set;
@@ -143,7 +143,7 @@ static void went_well(struct occ_host *h)
 		atomic_store(&h->limit, max);
 }
 
-static void went_down(struct occ_host *h, usec_t now)
+static void went_down(struct occ_host *h, usec_t least, usec_t now)
 {
 	/* Connections that began before the first failure were not made in spite of it. */
 	if (now < atomic_load(&h->down_until))
@@ -151,15 +151,18 @@ static void went_down(struct occ_host *h, usec_t now)
 	unsigned failures = atomic_fetch_add(&h->failures, 1);
 	unsigned limit = atomic_load(&h->limit);
 	unsigned factor = failures < 3 ? 1u << failures : DOWN_MAX_FACTOR;
+	usec_t down = atomic_load(&down_usec) * factor;
+
+	least = least < OCC_DOWN_MAX_USEC ? least : OCC_DOWN_MAX_USEC;
 
 	atomic_store(&h->limit, limit > 1 ? limit / 2 : 1);
-	atomic_store(&h->down_until, now + atomic_load(&down_usec) * factor);
+	atomic_store(&h->down_until, now + (down > least ? down : least));
 }
 
-void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t now)
+void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t least, usec_t now)
 {
 	if (!connected)
-		went_down(h, now);
+		went_down(h, least, now);
 	else if (delivered || atomic_load(&h->down_until))
 		went_well(h);
 	atomic_fetch_sub(&h->busy, 1);

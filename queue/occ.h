@@ -41,7 +41,7 @@ struct occ_setup {
 	usec_t retry_min_usec; /* an address that failed is left alone for half of it, at most
 				  OCC_DOWN_USEC */
 };
-enum { OCC_DOWN_USEC = 60 * USEC_PER_SEC };
+enum { OCC_DOWN_USEC = 60 * USEC_PER_SEC, OCC_DOWN_MAX_USEC = 8 * OCC_DOWN_USEC };
 
 /* Once, at the start. */
 void occ_init(const struct occ_setup *s);
@@ -59,8 +59,9 @@ enum occ_state { OCC_FREE = 0, OCC_FULL, OCC_DOWN };
  * at a time. OCC_FULL: loop `n` is woken (occ_waiters) when a slot is free. */
 enum occ_state occ_take(struct occ_host *h, unsigned loop, usec_t now);
 /* The attempt is over. connected: a session came up; delivered: at least one recipient was
- * accepted. */
-void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t now);
+ * accepted. down_usec: that a host which did not connect is left alone at least, up to
+ * OCC_DOWN_MAX_USEC. */
+void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t down_usec, usec_t now);
 /* Loops to wake after occ_give(): bits, cleared by the call. */
 uint64_t occ_waiters(struct occ_host *h);
 /* Addresses that are down may be probed now. Any loop. */

@@ -210,6 +210,15 @@ static bool keeps(struct qloop *l, struct dest *d)
 	       d->rate_count >= BUSY_RATE || dest_waits(d);
 }
 
+/* Another host that is not known to be dead. */
+static bool has_other(const struct dest *d, const struct occ_host *h)
+{
+	for (unsigned i = 0; i < d->route.count; i++)
+		if (d->host[i] != h && !atomic_load(&d->host[i]->failures))
+			return true;
+	return false;
+}
+
 static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
 {
 	struct sched *s = l->sched;
@@ -231,6 +240,7 @@ static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
 				 .ta = a->ta->id,
 				 .mailer = d->route.mailer,
 				 .keep = keeps(l, d),
+				 .others = has_other(d, h),
 				 .host = h->addr,
 				 .seg = a->ta->ref.seg,
 				 .gen = a->ta->ref.gen,
@@ -283,6 +293,7 @@ static bool start_on(struct qloop *l, struct dest *d, struct occ_host *h)
 static bool dest_start_one(struct qloop *l, struct dest *d)
 {
 	usec_t now = loop_now(l->loop);
+	bool probed = false;
 
 	if (!agents_ready())
 		return false;
@@ -291,12 +302,18 @@ static bool dest_start_one(struct qloop *l, struct dest *d)
 		case OCC_FREE:
 			return start_on(l, d, d->host[i]);
 		case OCC_FULL:
-			return false;
+			if (!atomic_load(&d->host[i]->down_until))
+				return false;
+			/* One attempt looks whether it is back; the others go to the next host
+			 * meanwhile. */
+			probed = true;
+			break;
 		case OCC_DOWN:
 			break;
 		}
 	}
-	defer_all(l, d);
+	if (!probed)
+		defer_all(l, d);
 	return false;
 }
 
@@ -430,7 +447,10 @@ static void on_result(struct qloop *l, uint64_t attempt, struct span body)
 
 	if (m.conn == MSG_CONN_IDLE)
 		atomic_fetch_add(&h->idle[a->slot], 1);
-	occ_give(h, !m.failure, !m.failure && any_done(m.rcpts), now);
+	/* Where there are other hosts, to look after a dead one costs at most a twentieth of the time,
+	 * and a walk over dead ones comes to its end. */
+	occ_give(h, !m.failure, !m.failure && any_done(m.rcpts),
+		 d->route.count > 1 ? 20 * (now - a->started) : 0, now);
 	if (!m.failure || !try_next_host(a))
 		apply(a, m.rcpts, !m.dsn);
 	dest_done(a->lane);

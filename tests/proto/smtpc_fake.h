@@ -72,6 +72,7 @@ struct fake {
 	struct smtpc_engine engine;
 	struct fake_result *result;
 	int result_count, gone_count;
+	bool others;      /* qmgr knows further hosts */
 	bool close_after; /* qmgr does not want the session to be kept */
 	char base[300];
 	uint64_t next_ta;
@@ -188,6 +189,11 @@ static void fake_message(struct fake_conn *c)
 	struct fake *f = c->f;
 	int n = c->accepted_count;
 
+	if (c->in_chunk && !n) {
+		c->in_chunk = false;
+		fake_say(c, "dot", "", "503 5.5.1 no recipients");
+		return;
+	}
 	f->messages++;
 	c->in_data = c->in_chunk = false;
 	if (!f->lmtp) {
@@ -509,7 +515,8 @@ __attribute__((unused)) static int fake_deliver(struct fake *f, uint8_t mailer,
 	struct msg_deliver d = { .attempt = f->next_ta + 7,
 				 .ta = f->next_ta << 8,
 				 .mailer = mailer,
-				 .keep = !f->close_after };
+				 .keep = !f->close_after,
+				 .others = f->others };
 
 	f->next_ta++;
 	copy.ta = d.ta;

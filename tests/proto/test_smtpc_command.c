@@ -256,9 +256,39 @@ static void test_some(void)
 	smtpc_command_check(&j, &e, false);
 	ok(!state[0].skip && !state[2].skip, "two are named");
 	ok(state[1].skip && state[1].outcome == MSG_FAILED, "one needs SMTPUTF8");
-	ok(state[3].skip && state[3].outcome == MSG_LATER && state[3].stage == MSG_AT_RCPT,
-	   "RCPTMAX=2: the last one later");
-	is_int(j.open_count, 2, "two are open");
+	ok(state[3].skip && !state[3].set, "RCPTMAX=2: the last one in the next transaction");
+	is_int(j.open_count, 3, "three are open");
+	smtpc_job_set(&j, 0, MSG_DONE, MSG_AT_DOT, SPAN("250 ok"));
+	smtpc_command_check(&j, &e, false);
+	ok(state[0].skip && !state[2].skip && !state[3].skip, "who is left is named then");
+	arena_free(j.arena);
+}
+
+static void test_domains(void)
+{
+	struct smtpc_job j;
+	struct smtpc_rcpt state[20];
+	struct env_rcpt rcpt[20] = { 0 };
+	char name[20][16];
+	struct envelope env = { SENDER };
+	struct ehlo e = { .rcpt_domain_max = 2 };
+	unsigned named = 0;
+
+	for (int i = 0; i < 20; i++) {
+		snprintf(name[i], sizeof name[i], "u%d@%c.test", i, i % 2 ? 'a' + i / 2 : 'A');
+		rcpt[i].addr = span_str(name[i]);
+	}
+	start(&j, state, &env, rcpt, 20, 0);
+	smtpc_command_check(&j, &e, false);
+	for (int i = 0; i < 20; i++)
+		named += !state[i].skip;
+	ok(!state[0].skip && !state[1].skip && !state[3].skip && state[5].skip && !state[18].skip,
+	   "RCPTDOMAINMAX=2: two domains are named, without regard to case");
+	is_int(named, 12, "all of theirs");
+	e.rcpt_domain_max = 999999;
+	smtpc_command_check(&j, &e, false);
+	for (int i = 0; i < 20; i++)
+		ok(!state[i].skip, "a limit that is not reached");
 	arena_free(j.arena);
 }
 
@@ -267,5 +297,6 @@ int main(void)
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		run(&rows[i]);
 	test_some();
+	test_domains();
 	return plan_done();
 }

@@ -324,8 +324,431 @@ static void test_many(const char *ehlo, uint32_t n)
 	free(name);
 }
 
+/* ---- recipients that one transaction has no room for */
+
+struct rest {
+	const char *name, *ehlo;
+	struct fake_rule rule[3];
+	uint8_t outcome[3];
+	const char *last; /* begin of the reply for the last one */
+	int messages;
+	const char *log; /* of what comes behind EHLO */
+};
+
+#define M     "MAIL FROM:<s@y.test>\n"
+#define TO(x) "RCPT TO:<" x "@x.test>\n"
+
+static const struct rest rests[] = {
+	{ "452 once",
+	  "PIPELINING\n",
+	  { { "rcpt", "b@x", 1, "452 4.5.3 too many" },
+	    { "rcpt", "c@x", 1, "452 4.5.3 too many" } },
+	  { MSG_DONE, MSG_DONE, MSG_DONE },
+	  "250 2.0.0",
+	  2,
+	  M TO("a") TO("b") TO("c") "DATA\n" M TO("b") TO("c") "DATA\n" },
+	{ "452 without a code of its own, lock-step",
+	  "",
+	  { { "rcpt", "b@x", 1, "452 enough" }, { "rcpt", "c@x", 2, "552 enough" } },
+	  { MSG_DONE, MSG_DONE, MSG_DONE },
+	  "250 2.0.0",
+	  3,
+	  M TO("a") TO("b") TO("c") "DATA\n" M TO("b") TO("c") "DATA\n" M TO("c") "DATA\n" },
+	{ "452 for ever",
+	  "PIPELINING\n",
+	  { { "rcpt", "c@x", 0, "452 4.5.3 too many" } },
+	  { MSG_DONE, MSG_DONE, MSG_LATER },
+	  "452 4.5.3 too many",
+	  1,
+	  M TO("a") TO("b") TO("c") "DATA\n" M TO("c") "DATA\n" },
+	{ "452 with another reason",
+	  "PIPELINING\n",
+	  { { "rcpt", "c@x", 0, "452 4.2.2 full" } },
+	  { MSG_DONE, MSG_DONE, MSG_LATER },
+	  "452 4.2.2 full",
+	  1,
+	  M TO("a") TO("b") TO("c") "DATA\n" },
+	{ "452, then DATA 554",
+	  "PIPELINING\n",
+	  { { "rcpt", "c@x", 1, "452 4.5.3 too many" }, { "data", 0, 1, "554 5.7.1 no" } },
+	  { MSG_FAILED, MSG_FAILED, MSG_DONE },
+	  "250 2.0.0",
+	  1,
+	  M TO("a") TO("b") TO("c") "DATA\nRSET\n" M TO("c") "DATA\n" },
+	{ "452, then 550 after the dot",
+	  "PIPELINING\n",
+	  { { "rcpt", "c@x", 1, "452 4.5.3 too many" }, { "dot", 0, 1, "550 5.7.1 no" } },
+	  { MSG_FAILED, MSG_FAILED, MSG_DONE },
+	  "250 2.0.0",
+	  2,
+	  M TO("a") TO("b") TO("c") "DATA\n" M TO("c") "DATA\n" },
+	{ "452, then closed",
+	  "PIPELINING\n",
+	  { { "rcpt", "c@x", 1, "452 4.5.3 too many" }, { "dot", 0, 1, "250 2.0.0 got it@close" } },
+	  { MSG_DONE, MSG_DONE, MSG_LATER },
+	  "4.4.2",
+	  1,
+	  M TO("a") TO("b") TO("c") "DATA\n" },
+	{ "RCPTMAX=1",
+	  "PIPELINING\nLIMITS RCPTMAX=1\n",
+	  { { "rcpt", "b@x", 0, "550 5.1.1 no" } },
+	  { MSG_DONE, MSG_FAILED, MSG_DONE },
+	  "250 2.0.0",
+	  2,
+	  M TO("a") "DATA\n" M TO("b") "DATA\nRSET\n" M TO("c") "DATA\n" },
+	{ "RCPTMAX=1 MAILMAX=2",
+	  "PIPELINING\nLIMITS RCPTMAX=1 MAILMAX=2\n",
+	  { { 0 } },
+	  { MSG_DONE, MSG_DONE, MSG_LATER },
+	  "452 4.5.3 next hop takes no more transactions",
+	  2,
+	  M TO("a") "DATA\n" M TO("b") "DATA\nQUIT\n" },
+};
+
+static void test_rest(const struct rest *t, uint8_t mailer)
+{
+	static struct fake f;
+	const char *log;
+
+	fake_init(&f, NULL);
+	f.ehlo = t->ehlo;
+	f.pipelining = strstr(t->ehlo, "PIPELINING");
+	f.lmtp = mailer == ROUTE_LMTP;
+	memcpy(f.rule, t->rule, sizeof t->rule);
+	if (f.lmtp)
+		for (int i = 0; i < 3; i++)
+			if (f.rule[i].stage && !strcmp(f.rule[i].stage, "dot"))
+				f.rule[i].times = 2;
+	fake_deliver(&f, mailer, &triple, "x\r\n", 3, 0, 0);
+	ok(fake_wait(&f, 1) && f.result_count == 1, "%s: one result", t->name);
+	for (int i = 0; i < 3; i++)
+		is_int(f.result[0].outcome[i], t->outcome[i], t->name);
+	ok(!strncmp(f.result[0].last, t->last, strlen(t->last)), "%s: %s", t->name,
+	   f.result[0].last);
+	is_int(f.messages, t->messages, "as many transactions");
+	is_int(f.conn_count, 1, "in one session");
+	if (!strncmp(t->last, "452 4.5.3 next", 14))
+		fake_wait_open(&f, 0);
+	log = strchr(fake_log(&f), '\n') + 1;
+	is_str(log, t->log, t->name);
+	is_int(f.anomalies, 0, "nothing out of place");
+	fake_free(&f);
+}
+
+/* ---- BDAT */
+
+static const char all_in_one[] = "PIPELINING\nCHUNKING\n";
+
+struct chunk {
+	const char *name, *in;
+	const char *out; /* NULL: the same */
+	const char *command;
+	const char *ehlo; /* NULL: all_in_one */
+	uint8_t mailer;
+	uint64_t dots;
+	bool use_data;
+};
+
+static const struct chunk chunks[] = {
+	{ .name = "a line", .in = "x\r\n", .command = "BDAT 3 LAST\n" },
+	{ .name = "8-bit", .in = "\xe4\r\n", .command = "BDAT 3 LAST\n" },
+	{ .name = "a dot within a line", .in = "a.\r\n", .command = "BDAT 4 LAST\n" },
+	{ .name = "stuffed dots",
+	  .in = "..\r\n",
+	  .out = "..\r\n.\r\n",
+	  .command = "DATA\n",
+	  .dots = 1 },
+	{ .name = "no line end", .in = "x", .out = "x\r\n.\r\n", .command = "DATA\n" },
+	{ .name = "nothing", .in = "", .out = ".\r\n", .command = "DATA\n" },
+	{ .name = "no PIPELINING",
+	  .in = "x\r\n",
+	  .out = "x\r\n.\r\n",
+	  .command = "DATA\n",
+	  .ehlo = "CHUNKING\n" },
+	{ .name = "LMTP",
+	  .in = "x\r\n",
+	  .out = "x\r\n.\r\n",
+	  .command = "DATA\n",
+	  .mailer = ROUTE_LMTP },
+	{ .name = "use_data",
+	  .in = "x\r\n",
+	  .out = "x\r\n.\r\n",
+	  .command = "DATA\n",
+	  .use_data = true },
+};
+
+static void test_chunk(const struct chunk *t)
+{
+	static struct fake f;
+	struct smtpc_settings settings = { .use_data = t->use_data };
+	const char *out = t->out ? t->out : t->in;
+
+	fake_init(&f, &settings);
+	f.ehlo = t->ehlo ? t->ehlo : all_in_one;
+	f.pipelining = strstr(f.ehlo, "PIPELINING");
+	f.lmtp = t->mailer == ROUTE_LMTP;
+	for (int i = 1; i <= 2; i++) {
+		fake_deliver(&f, t->mailer ? t->mailer : ROUTE_ESMTP, &usual, t->in, strlen(t->in),
+			     t->dots, 0);
+		ok(fake_wait(&f, i) && f.result[i - 1].outcome[0] == MSG_DONE && f.messages == i,
+		   "BDAT, %s: delivered", t->name);
+		is_mem(buf_span(&f.content).p, buf_span(&f.content).n, out, strlen(out), t->name);
+	}
+	ok(strstr(fake_log(&f), t->command) != NULL, "BDAT, %s: command", t->name);
+	is_int(f.conn_count, 1, "both in one session");
+	ok(!strstr(fake_log(&f), "RSET"), "which needs no RSET");
+	is_int(f.anomalies, 0, "nothing out of place");
+	fake_free(&f);
+}
+
+/* Answers while or after the content went out with the commands. */
+struct chunk_answer {
+	const char *name;
+	struct fake_rule rule[2];
+	uint8_t a, b; /* outcomes */
+	uint8_t stage_b;
+	const char *last; /* begin of the reply to b */
+	unsigned conn;
+	int messages, conns;
+	const char *next; /* behind the first BDAT, in the log */
+};
+
+static const struct chunk_answer answers[] = {
+	{ .name = "all in one segment",
+	  .rule = { { "mail", 0, 0, "250 ok\r\n250 a\r\n250 b\r\n250 2.0.0 queued@stall" } },
+	  .a = MSG_DONE,
+	  .b = MSG_DONE,
+	  .stage_b = MSG_AT_DOT,
+	  .last = "250 2.0.0 queued",
+	  .conn = MSG_CONN_IDLE,
+	  .conns = 1 },
+	{ .name = "one too many in the segment",
+	  .rule = { { "mail", 0, 0, "250 ok\r\n250 a\r\n250 b\r\n250 queued\r\n250 x@stall" } },
+	  .a = MSG_DONE,
+	  .b = MSG_DONE,
+	  .stage_b = MSG_AT_DOT,
+	  .last = "250 queued",
+	  .conn = MSG_CONN_IDLE,
+	  .conns = 1 },
+	{ .name = "one RCPT refused",
+	  .rule = { { "rcpt", "b@x", 0, "550 5.1.1 no" } },
+	  .a = MSG_DONE,
+	  .b = MSG_FAILED,
+	  .stage_b = MSG_AT_RCPT,
+	  .last = "550 5.1.1 no",
+	  .conn = MSG_CONN_IDLE,
+	  .messages = 1,
+	  .conns = 1,
+	  .next = "MAIL" },
+	{ .name = "all RCPT refused",
+	  .rule = { { "rcpt", 0, 2, "450 4.7.1 wait" } },
+	  .a = MSG_LATER,
+	  .b = MSG_LATER,
+	  .stage_b = MSG_AT_RCPT,
+	  .last = "450 4.7.1 wait",
+	  .conn = MSG_CONN_IDLE,
+	  .conns = 1,
+	  .next = "RSET\nMAIL" },
+	{ .name = "all RCPT refused, BDAT 250",
+	  .rule = { { "rcpt", 0, 2, "550 5.1.1 no" }, { "dot", 0, 1, "250 odd" } },
+	  .a = MSG_FAILED,
+	  .b = MSG_FAILED,
+	  .stage_b = MSG_AT_RCPT,
+	  .last = "550 5.1.1 no",
+	  .conn = MSG_CONN_IDLE,
+	  .conns = 1,
+	  .next = "MAIL" },
+	{ .name = "MAIL refused",
+	  .rule = { { "mail", 0, 1, "550 5.1.8 no" } },
+	  .a = MSG_FAILED,
+	  .b = MSG_FAILED,
+	  .stage_b = MSG_AT_MAIL,
+	  .last = "550 5.1.8 no",
+	  .conn = MSG_CONN_IDLE,
+	  .conns = 1,
+	  .next = "RSET\nMAIL" },
+	{ .name = "451",
+	  .rule = { { "dot", 0, 1, "451 4.3.0 later" } },
+	  .a = MSG_LATER,
+	  .b = MSG_LATER,
+	  .stage_b = MSG_AT_DOT,
+	  .last = "451 4.3.0 later",
+	  .conn = MSG_CONN_IDLE,
+	  .messages = 1,
+	  .conns = 1,
+	  .next = "RSET\nMAIL" },
+	{ .name = "554",
+	  .rule = { { "dot", 0, 1, "554 5.7.1 spam" } },
+	  .a = MSG_FAILED,
+	  .b = MSG_FAILED,
+	  .stage_b = MSG_AT_DOT,
+	  .last = "554 5.7.1 spam",
+	  .conn = MSG_CONN_IDLE,
+	  .messages = 1,
+	  .conns = 1,
+	  .next = "RSET\nMAIL" },
+	{ .name = "421",
+	  .rule = { { "dot", 0, 1, "421 4.3.2 bye@close" } },
+	  .a = MSG_LATER,
+	  .b = MSG_LATER,
+	  .stage_b = MSG_AT_DOT,
+	  .last = "421 4.3.2 bye",
+	  .messages = 1,
+	  .conns = 1 },
+	{ .name = "354",
+	  .rule = { { "dot", 0, 1, "354 what" } },
+	  .a = MSG_LATER,
+	  .b = MSG_LATER,
+	  .stage_b = MSG_AT_DOT,
+	  .last = "4.5.0",
+	  .messages = 1,
+	  .conns = 1 },
+	{ .name = "closed without a reply",
+	  .rule = { { "dot", 0, 1, "@close" } },
+	  .a = MSG_LATER,
+	  .b = MSG_LATER,
+	  .stage_b = MSG_AT_DOT,
+	  .last = "4.4.2",
+	  .messages = 1,
+	  .conns = 1 },
+	{ .name = "closed at RCPT",
+	  .rule = { { "rcpt", "b@x", 1, "@close" } },
+	  .a = MSG_LATER,
+	  .b = MSG_LATER,
+	  .stage_b = MSG_AT_RCPT,
+	  .last = "4.4.2",
+	  .conns = 1 },
+	{ .name = "500: DATA on another connection",
+	  .rule = { { "dot", 0, 1, "500 5.5.1 what is BDAT" } },
+	  .a = MSG_DONE,
+	  .b = MSG_DONE,
+	  .stage_b = MSG_AT_DOT,
+	  .last = "250 2.0.0 queued",
+	  .conn = MSG_CONN_IDLE,
+	  .messages = 2,
+	  .conns = 2,
+	  .next = "EHLO mx.example.org\nMAIL FROM:<s@y.test>\nRCPT TO:<a@x.test>\nRCPT TO:<b@x.test>\nDATA\n" },
+	{ .name = "502 and nobody accepted: closed",
+	  .rule = { { "rcpt", 0, 2, "550 5.1.1 no" }, { "dot", 0, 1, "502 5.5.1 what is BDAT" } },
+	  .a = MSG_FAILED,
+	  .b = MSG_FAILED,
+	  .stage_b = MSG_AT_RCPT,
+	  .last = "550 5.1.1 no",
+	  .conns = 1,
+	  .next = "EHLO" },
+	{ .name = "452 for one: two transactions",
+	  .rule = { { "rcpt", "b@x", 1, "452 4.5.3 too many" } },
+	  .a = MSG_DONE,
+	  .b = MSG_DONE,
+	  .stage_b = MSG_AT_DOT,
+	  .last = "250 2.0.0 queued",
+	  .conn = MSG_CONN_IDLE,
+	  .messages = 2,
+	  .conns = 1,
+	  .next = "MAIL FROM:<s@y.test>\nRCPT TO:<b@x.test>\nBDAT 3 LAST\n" },
+};
+
+static void test_answer(const struct chunk_answer *t)
+{
+	static struct fake f;
+	struct envelope two = triple;
+
+	two.rcpt_count = 2;
+	fake_init(&f, NULL);
+	f.ehlo = all_in_one;
+	memcpy(f.rule, t->rule, sizeof t->rule);
+	fake_deliver(&f, ROUTE_ESMTP, &two, "x\r\n", 3, 0, 0);
+	ok(fake_wait(&f, 1), "BDAT, %s: a result", t->name);
+	const struct fake_result *r = &f.result[0];
+	ok(r->outcome[0] == t->a && r->outcome[1] == t->b, "%s: outcomes", t->name);
+	ok(r->stage[1] == t->stage_b && !strncmp(r->last, t->last, strlen(t->last)), "%s: %u %s",
+	   t->name, r->stage[1], r->last);
+	is_int(r->conn, t->conn, "connection");
+	is_int(f.messages, t->messages, "messages");
+	is_int(f.conn_count, t->conns, "connections");
+	if (t->next) {
+		fake_deliver(&f, ROUTE_ESMTP, &two, "x\r\n", 3, 0, 0);
+		ok(fake_wait(&f, 2) && f.result[1].outcome[0] == MSG_DONE, "the next message");
+		const char *at = strstr(fake_log(&f), "BDAT 3 LAST\n");
+
+		ok(at && !strncmp(at + 12, t->next, strlen(t->next)), "%s: what comes next",
+		   t->name);
+		if (at && strncmp(at + 12, t->next, strlen(t->next)))
+			diag("%s", at + 12);
+	}
+	is_int(f.anomalies, 0, "nothing out of place");
+	fake_free(&f);
+}
+
+/* A server that answers before it has read all, over a connection that takes little at once. */
+static void test_chunk_early(const char *answer, const char *text, uint8_t outcome)
+{
+	static struct fake f;
+	size_t n = SMTPC_CHUNK_BYTES;
+	char *p = malloc(n);
+	int small = 1;
+
+	memset(p, 'x', n);
+	memcpy(p + n - 2, "\r\n", 2);
+	fake_init(&f, NULL);
+	f.ehlo = all_in_one;
+	fake_deliver(&f, ROUTE_ESMTP, &usual, p, n, 0, 0);
+	ok(fake_wait(&f, 1) && f.result[0].outcome[0] == MSG_DONE, "BDAT, largest: delivered");
+	is_mem(buf_span(&f.content).p, buf_span(&f.content).n, p, n, "every byte");
+	int fd = f.engine.sessions->io.st.fd;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	setsockopt(f.conn[0]->io.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	f.rule[0] = (struct fake_rule){ "body", NULL, 0, answer };
+	fake_deliver(&f, ROUTE_ESMTP, &usual, p, n, 0, 0);
+	ok(fake_wait(&f, 2), "answered while the content is sent");
+	is_int(f.result[1].outcome[0], outcome, answer);
+	ok(!strncmp(f.result[1].reply, text, strlen(text)), "%s", f.result[1].reply);
+	is_int(f.result[1].conn, MSG_CONN_CLOSED, "closed");
+	is_int(f.messages, 1, "and it has no second message");
+	fake_free(&f);
+	free(p);
+}
+
+static void test_chunk_damaged(void)
+{
+	static struct fake f;
+	struct buf b = { 0 };
+	struct msg_deliver d = { .attempt = 1, .ta = 0x300, .mailer = ROUTE_ESMTP };
+	char path[CDB_PATH_MAX];
+
+	fake_init(&f, NULL);
+	f.ehlo = all_in_one;
+	d.host = f.addr;
+	envelope_encode(&usual, &b);
+	d.envelope = buf_span(&b);
+	fake_content(&f, d.ta, "x\r\n", 3, 0, 0, &d);
+	cdb_file_path(f.base, d.ta, path);
+	int fd = open(path, O_WRONLY);
+	ok(pwrite(fd, "y", 1, CDB_HEAD) == 1, "content is damaged");
+	close(fd);
+	smtpc_engine_deliver(&f.engine, &d);
+	ok(fake_wait(&f, 1) && f.result[0].outcome[0] == MSG_FAILED &&
+		   f.result[0].stage[0] == MSG_AT_CONTENT,
+	   "damaged content: nothing of it goes out by BDAT");
+	ok(!strstr(fake_log(&f), "BDAT"), "not even the command");
+	buf_release(&b);
+	fake_free(&f);
+}
+
 int main(void)
 {
+	for (size_t i = 0; i < sizeof rests / sizeof rests[0]; i++)
+		test_rest(&rests[i], ROUTE_ESMTP);
+	for (size_t i = 0; i < sizeof rests / sizeof rests[0]; i++)
+		if (strncmp(rests[i].last, "4.4.2", 5))
+			test_rest(&rests[i], ROUTE_LMTP);
+	for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++)
+		test_chunk(&chunks[i]);
+	for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++)
+		test_answer(&answers[i]);
+	test_chunk_early("552 5.3.4 too much", "552 5.3.4 too much", MSG_FAILED);
+	test_chunk_early("250 2.0.0 queued", "4.5.0", MSG_LATER);
+	test_chunk_damaged();
 	test_contents();
 	test_large(65536, ROUTE_ESMTP, "just copied");
 	test_large(66000, ROUTE_ESMTP, "sendfile");

@@ -31,18 +31,18 @@ static void slow_start(void)
 	is_int(occ_take(h, 3, now), OCC_FULL, "then full");
 	is_int((int64_t)occ_waiters(h) & 8, 8, "who found it full is to be woken");
 	is_int((int64_t)occ_waiters(h), 0, "once");
-	occ_give(h, true, true, now);
+	occ_give(h, true, true, 0, now);
 	is_int(take_all(h, now), 2, "a success gives the slot back and one more");
 	for (int i = 0; i < 5; i++)
-		occ_give(h, true, false, now);
+		occ_give(h, true, false, 0, now);
 	is_int(take_all(h, now), 5, "an attempt without a delivery does not widen the window");
 	for (int round = 0; round < 10; round++) {
-		occ_give(h, true, true, now);
+		occ_give(h, true, true, 0, now);
 		take_all(h, now);
 	}
 	is_int(atomic_load(&h->busy), 8, "never more than max_connections");
 	for (int i = 0; i < 8; i++)
-		occ_give(h, true, true, now);
+		occ_give(h, true, true, 0, now);
 	occ_put(h);
 }
 
@@ -52,17 +52,34 @@ static void down(void)
 	usec_t now = 200 * S;
 
 	is_int(occ_take(h, 0, now), OCC_FREE, "first attempt");
-	occ_give(h, false, false, now);
+	occ_give(h, false, false, 0, now);
 	is_int(occ_take(h, 0, now + S), OCC_DOWN, "no connection: down for a while");
 	is_int(occ_take(h, 0, now + 11 * S), OCC_FREE, "then probed");
 	is_int(occ_take(h, 0, now + 11 * S), OCC_FULL, "by one attempt only");
-	occ_give(h, false, false, now + 11 * S);
+	occ_give(h, false, false, 0, now + 11 * S);
 	is_int(occ_take(h, 0, now + 22 * S), OCC_DOWN, "failed again: down for longer");
 	is_int(occ_take(h, 0, now + 32 * S), OCC_FREE, "probed again");
-	occ_give(h, true, false, now + 32 * S);
+	occ_give(h, true, false, 0, now + 32 * S);
 	is_int(take_all(h, now + 32 * S), 4, "it is back: slow start from the beginning");
 	for (int i = 0; i < 4; i++)
-		occ_give(h, true, false, now + 32 * S);
+		occ_give(h, true, false, 0, now + 32 * S);
+	occ_put(h);
+}
+
+static void down_for_longer(void)
+{
+	struct occ_host *h = host(9);
+	usec_t now = 300 * S;
+
+	is_int(occ_take(h, 0, now), OCC_FREE, "an attempt that took long and failed");
+	occ_give(h, false, false, 50 * S, now);
+	is_int(occ_take(h, 0, now + 49 * S), OCC_DOWN, "down for as long as is said");
+	is_int(occ_take(h, 0, now + 51 * S), OCC_FREE, "then probed");
+	occ_give(h, false, false, 1 << 30, now + 51 * S);
+	is_int(occ_take(h, 0, now + 51 * S + OCC_DOWN_MAX_USEC), OCC_FREE,
+	       "never for more than the most");
+	occ_give(h, false, false, 1 * S, now + 600 * S);
+	is_int(occ_take(h, 0, now + 630 * S), OCC_DOWN, "nor for less than without it");
 	occ_put(h);
 }
 
@@ -100,6 +117,7 @@ int main(void)
 	occ_init(&s);
 	slow_start();
 	down();
+	down_for_longer();
 	table();
 	rcu_barrier();
 	return plan_done();
