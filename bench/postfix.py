@@ -76,6 +76,7 @@ verify unix - - n - 1 verify
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 proxywrite unix - - n - 1 proxymap
+virtual unix - n n - - virtual
 smtp unix - - n - - smtp
 relay unix - - n - - smtp
 showq unix n - n - - showq
@@ -114,6 +115,12 @@ LIBRARIES = (('libsasl2.so', 'libsasl2-2'), ('libicu', 'libicu72'), ('libdb-', '
              ('libtirpc', 'libtirpc3'), ('libssl.so', 'libssl3'), ('libcrypto.so', 'libssl3'), ('libxml2', 'libxml2'))
 
 
+def unpacked(cache):
+    """Path of what unpack() made before, or None."""
+    root = os.path.join(os.path.abspath(cache), 'postfix')
+    return root if os.path.exists(os.path.join(root, '.complete')) else None
+
+
 def unpack(cache):
     """Path of the unpacked Postfix below cache; downloads it the first time."""
     root = os.path.join(os.path.abspath(cache), 'postfix')
@@ -136,17 +143,18 @@ def unpack(cache):
 
 
 class Postfix:
-    """One instance, started fresh. The same methods as gateway.Gateway."""
+    """One instance, started fresh. The same methods as gateway.Gateway. more: added to main.cf."""
 
     name = 'postfix'
 
-    def __init__(self, cache, sink_port, out_connections=20, wrapper=()):
+    def __init__(self, cache, sink_port, out_connections=20, wrapper=(), more=''):
         if os.getuid():
             raise RuntimeError('Postfix runs only as root')
         for n in (OWNER, UNPRIVILEGED):
             pwd.getpwnam(n)
         grp.getgrnam(SETGID)
         self.wrapper = list(wrapper)
+        self.main_cf = MAIN_CF + more
         self.root = unpack(cache)
         self.dir = procs.scratch_dir('smx-postfix-')
         self.port = procs.free_port()
@@ -170,7 +178,7 @@ class Postfix:
         self._queue_dir('maildrop', uid, gid, 0o730)
         self._queue_dir('public', uid, gid, 0o710)
         self._queue_dir('pid', 0, 0, 0o755)
-        for name, text in (('main.cf', MAIN_CF), ('master.cf', MASTER_CF)):
+        for name, text in (('main.cf', self.main_cf), ('master.cf', MASTER_CF)):
             with open(os.path.join(self.dir, 'etc', name), 'w') as f:
                 f.write(text % values)
 
