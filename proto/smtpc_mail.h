@@ -3,9 +3,11 @@
  *
  * Owner: the loop of the session. Functions return the next phase of the session.
  * Rules: with PIPELINING all commands go out in groups of at most SMTPC_COMMANDS_BYTES and the next
- *        group waits for all replies; without it each command waits. A session whose transaction
- *        was not ended by the reply to a final dot is `dirty`.
- * RFC:   5321 3.3, 3.8, 4.2.1, 4.5.3.1.10 (552 to RCPT); 2920 3.1; 3030; 2033 4.2.
+ *        group waits for all replies; without it each command waits. Small content goes out with
+ *        the last group where BDAT may be used. Recipients that one transaction has no room for
+ *        get another one in the same session. A session whose transaction was not ended by the
+ *        reply to a final dot is `dirty`.
+ * RFC:   5321 3.3, 3.8, 4.2.1, 4.5.3.1.10 (452 to RCPT); 2920 3.1; 3030; 2033 4.2; 9422.
  */
 #ifndef PROTO_SMTPC_MAIL_H
 #define PROTO_SMTPC_MAIL_H

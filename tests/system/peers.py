@@ -405,8 +405,8 @@ def postfix_receives():
         ours = next((d for d in dumps if b'nobody@sink.test' in d), b'')
         t.ok(b'550' in ours and b'5.1.1' in ours and b'during RCPT' in ours and b'none@sink.test' not in ours, 'we report the unknown one',
              ours)
-        log = g.log('smtpc')
-        t.ok('where=bdat' in log and 'where=final_dot' in log, 'BDAT and DATA were used')
+        t.ok(t.until(lambda: all(w in g.log('smtpc') for w in ('where=bdat', 'where=final_dot')), 'BDAT and DATA in the log'),
+             'BDAT and DATA were used')
         t.equal(len(maildir(mail + '/c')), 1, 'who is known has it')
         t.equal(g.stop(), 0, 'clean stop')
 
