@@ -41,5 +41,11 @@ int main(void)
 	for (size_t cut = 0; cut <= sizeof b; cut++)
 		bad += crc32c(crc32c(0, b, cut), b + cut, sizeof b - cut) != slow(0, b, sizeof b);
 	ok(!bad, "it can be taken in pieces");
+	static unsigned char large[10000];
+	for (unsigned i = 0; i < sizeof large; i++)
+		large[i] = (unsigned char)random();
+	for (size_t n = 3000; n < sizeof large; n += n % 1024 < 1000 ? 61 : 1)
+		bad += crc32c(7, large, n) != slow(7, large, n);
+	ok(!bad, "long runs, around each length at which lanes begin");
 	return plan_done();
 }

@@ -107,7 +107,7 @@ int main(void)
 {
 	smtps_stats_define();
 	stats_thread();
-	if (!fake_init(&f, tap_tmpdir(), ""))
+	if (!fake_init(&f, tap_tmpdir(), "segment_limit = 128KB;"))
 		return 1;
 	check_sizes();
 	check_pool();

@@ -295,7 +295,7 @@ qmgr {
 smtps {
   log_level = %(level)d; max_threads = %(threads)d;
   flags = { 8bitmime, access };
-  max_transactions = 1000000; max_recipients_per_session = 10000000; max_bad_commands_per_session = 1000;
+  max_transactions = 1000000; max_recipients_per_session = 10000000; max_bad_commands_per_session = 1000; segment_limit = 128KB;
   %(smtps)s
   listen_socket { type = inet; address = 127.0.0.1; port = %(port)d; }
   start_action = pass; pass_fd_socket = "smtps/smtpsfd"; path = "%(bin)s/smtps"; arguments = "smtps -f %(conf)s";
