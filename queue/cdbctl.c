@@ -38,7 +38,7 @@ static void usage(FILE *out)
 /* A database that cannot be read is no reason not to look at the content. */
 static struct store *open_store(const struct tool_spool *t)
 {
-	char why[300] = "";
+	char why[600] = "";
 	struct store *s = tool_open_store(t, why, sizeof why);
 
 	/* A running qmgr may have replaced a file while it was opened. */

@@ -95,7 +95,7 @@ static int from_database(struct tool_spool *t, struct span text, bool json)
 	struct select_error e;
 	struct select *select = select_parse(text, &e);
 	pid_t pid = tool_database_user(t);
-	char why[300];
+	char why[600];
 
 	if (pid)
 		fatal(EX_TEMPFAIL, "qmgr (process %d) is starting or stopping, try again",

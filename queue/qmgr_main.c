@@ -41,7 +41,8 @@ static struct recovered found;
 /* RocksDB calls a missing file an I/O error. */
 static const char *advice(int error, const char *why)
 {
-	bool damaged = error == -EUCLEAN || (error == -EIO && strstr(why, "No such file"));
+	bool damaged = error == -EUCLEAN || error == -ENOENT ||
+		       (error == -EIO && strstr(why, "No such file"));
 
 	return damaged ? "; cdbctl rebuild makes a new one, rebuild -n lists first" : "";
 }
@@ -49,7 +50,7 @@ static const char *advice(int error, const char *why)
 static void open_store(void)
 {
 	const struct qmgr_options *o = &qm.opt;
-	char why[300] = "";
+	char why[600] = "";
 	bool created;
 	int error;
 

@@ -96,7 +96,7 @@ static int read_family(struct store *s, enum store_family f, uint64_t *rows)
 static bool open_old(struct rebuild *r)
 {
 	uint64_t rows = 0;
-	char why[300] = "";
+	char why[600] = "";
 	int rc = 0;
 
 	r->old = tool_open_store(r->t, why, sizeof why);
@@ -348,7 +348,7 @@ static void open_fresh(struct rebuild *r)
 				   .cache_bytes = 8 << 20,
 				   .page_bytes = o->defedb_page_size,
 				   .log_bytes = o->ibdb_size };
-	char why[300], into[64];
+	char why[600], into[64];
 	time_t now = time(NULL);
 	bool created;
 	int error;

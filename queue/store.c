@@ -3,6 +3,8 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "core/wire.h"
+#include "queue/store_log.h"
+#include "queue/store_wal.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -39,7 +41,7 @@ struct store_iter {
 	rocksdb_readoptions_t *read;
 };
 
-static _Thread_local char last_error[256];
+static _Thread_local char last_error[512];
 
 const char *store_error(void)
 {
@@ -136,16 +138,24 @@ static int open_once(struct store *s, const struct store_setup *set, int recover
 /* Every write is synced before the next, so the log may end in one torn write. RocksDB takes it for
  * the end only if it is cut off; when its sectors reached the disk in another order it is
  * "corrupt". Then what is before it counts: nothing behind it was ever told to anybody, and what
- * the segments hold is replayed from there. */
+ * the segments hold is replayed from there. Damage before the last write is an error. */
 static int open_db(struct store *s, const struct store_setup *set)
 {
 	int rc = open_once(s, set, rocksdb_tolerate_corrupted_tail_records_recovery);
 
 	if (rc != -EUCLEAN)
 		return rc;
-	char first[sizeof last_error];
+	char first[sizeof last_error], what[STORE_LOG_PATH + 100];
 	memcpy(first, last_error, sizeof first);
 	close_db(s);
+	int wal = store_wal_check(set->log_dir, what, sizeof what);
+	if (wal == STORE_WAL_DAMAGED)
+		snprintf(last_error, sizeof last_error,
+			 "Corruption: %.160s, and there are later writes", what);
+	else if (wal != STORE_WAL_TORN)
+		memcpy(last_error, first, sizeof last_error);
+	if (wal != STORE_WAL_TORN)
+		return rc;
 	rc = open_once(s, set, rocksdb_point_in_time_recovery);
 	if (!rc)
 		log_event(LOG_LV_ERROR, LOG_SEV_WARN, "store",
@@ -214,25 +224,70 @@ static int check_format(struct store *s, bool read_only)
 	return rc;
 }
 
-static bool is_new(const char *dir)
+static int flush_all(struct store *s)
 {
-	char path[CDB_PATH_MAX];
+	rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
+	char *err = NULL;
 
-	snprintf(path, sizeof path, "%s/CURRENT", dir);
-	return access(path, F_OK) != 0;
+	rocksdb_flushoptions_set_wait(o, 1);
+	for (int i = 0; i < STORE_FAMILIES && !err; i++)
+		rocksdb_flush_cf(s->db, o, s->family[i], &err);
+	rocksdb_flushoptions_destroy(o);
+	return classify(err);
+}
+
+/* What only the old log has goes into the files of the database. */
+static int leave_old_log(struct store *s, const struct store_setup *set, const struct store_log *l)
+{
+	struct store_setup old = *set;
+
+	old.log_dir = l->from;
+	int rc = open_db(s, &old);
+	if (!rc)
+		rc = flush_all(s);
+	close_db(s);
+	if (!rc)
+		log_event(LOG_LV_INFO, LOG_SEV_INFO, "store", "stat=log moves, from=%s, to=%s",
+			  l->from, l->to);
+	return rc;
+}
+
+/* Opens with the log where it is, and moves it to where it has to be. */
+static int open_with_log(struct store *s, const struct store_setup *set, struct store_log *l)
+{
+	struct store_setup now = *set;
+	int rc = store_log_find(l, set->dir, set->log_dir, set->read_only, last_error,
+				sizeof last_error);
+
+	if (rc)
+		return rc;
+	if (set->read_only) {
+		now.log_dir = l->from;
+		return open_db(s, &now);
+	}
+	rc = store_log_moves(l) ? leave_old_log(s, set, l) : 0;
+	if (!rc)
+		rc = store_log_settle(l, set->dir, last_error, sizeof last_error);
+	if (!rc)
+		rc = open_db(s, set);
+	if (!rc)
+		store_log_clean(l, set->dir, set->keep_logs);
+	return rc;
 }
 
 struct store *store_open(const struct store_setup *set, int *error, char *why, size_t cap,
 			 bool *created)
 {
 	struct store *s = xcalloc(1, sizeof *s);
+	struct store_log *l = xcalloc(1, sizeof *l);
 
 	pthread_rwlock_init(&s->opened, NULL);
 	s->write = rocksdb_writeoptions_create();
 	rocksdb_writeoptions_set_sync(s->write, 1);
 	s->read = rocksdb_readoptions_create();
-	*created = is_new(set->dir);
-	*error = open_db(s, set);
+	*error = open_with_log(s, set, l);
+	*created = l->is_new;
+	free(l);
 	if (!*error)
 		*error = check_format(s, set->read_only);
 	if (*error) {

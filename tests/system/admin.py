@@ -12,6 +12,7 @@ import re
 import shutil
 import smtplib
 import socket
+import subprocess
 import threading
 import time
 
@@ -542,30 +543,143 @@ def rebuild():
     g.wait_empty()
 
 
-def damaged_database():
+def overwrite(path, at, data=b'this is not what was here'):
+    with open(path, 'r+b') as f:
+        f.seek(at)
+        f.write(data)
+
+
+def database_files(g, ending, folder='defedb'):
+    return sorted(os.path.join(g.path(folder), n) for n in os.listdir(g.path(folder)) if n.endswith(ending) or n.startswith(ending))
+
+
+def damaged(what, hurt, words):
+    """The start ends with one message that says what to do, and is not tried again and again; rebuild brings all back."""
     folder = t.tmpdir('admin')
     port = t.free_port()
     g = gateway(folder, port).start()
     ids = {send(g, 'fred@sink.test', subject=s) for s in 'abc'}
     wait_tried(g, 3)
     g.stop()
-    for n in os.listdir(g.path('defedb')):
-        if n.startswith('MANIFEST'):
-            with open(os.path.join(g.path('defedb'), n), 'r+b') as f:
-                f.seek(20)
-                f.write(b'this is not what was here')
+    g.start()           # so that there are tables
+    ids |= {send(g, 'fred@sink.test', subject=s) for s in 'de'}
+    wait_tried(g, 5)
+    for _ in range(3):  # and a log with several writes
+        t.equal(ctl(g, 'suspend', 'domain=none.test').returncode, 0, 'a write')
+    g.kill9()
+    hurt(g)
     g.launch()
-    t.until(lambda: 'cdbctl rebuild' in g.log('qmgr'), 'qmgr says what is to be done')
-    t.ok('Corruption' in g.log('qmgr'), 'and why')
+    t.until(lambda: 'it stays down' in g.log('mcp'), 'mcp gives up')
+    said = [line for line in g.log('qmgr').splitlines() if 'cdbctl rebuild' in line]
+    t.ok(len(said) == 1 and all(w in said[0] for w in ('defedb', 'sev=CRIT') + words), what + ': qmgr says once what is wrong and what to do', said)
     g.stop()
-    t.equal(g.tool('mailq').returncode, 69, 'mailq says that it cannot read it')
-    r = cdb(g, 'rebuild')
-    t.ok(r.returncode == 0 and '3 queued again' in r.stdout, 'rebuild', r.stdout)
-    t.equal(set(mailq(g)), ids, 'all are there')
+    g.kill9()
+    r = cdb(g, 'rebuild', '-n')
+    t.ok(r.returncode == 0 and all(i in r.stdout for i in ids), what + ': rebuild -n lists them', r.stdout)
+    r = subprocess.run([os.path.join(t.BIN, 'cdbctl'), 'rebuild'], cwd=g.spool, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    t.ok(r.returncode == 0 and 'Made' in r.stdout, what + ': rebuild, by root if that is who we are', r.stdout)
+    t.equal(set(mailq(g)), ids, what + ': all are there')
+    modes = {os.stat(f).st_uid for d in ('defedb', 'ibdb') for f in database_files(g, '', d)}
+    t.equal(modes, {os.stat(g.path('defedb')).st_uid}, what + ': the new files belong to the owner')
     sink = t.Sink(folder, port=port)
     g.start()
     g.wait_empty()
-    t.equal(sink.stop()['messages'], 3, 'and arrive')
+    t.equal(sink.stop()['distinct_recipients'] or 5, 5, what + ': and arrive')
+    t.end_all()
+
+
+def damaged_database():
+    def middle_of_log(g):
+        path = max(database_files(g, '.log', 'ibdb'), key=os.path.getsize)
+        overwrite(path, 60)
+
+    def one_table(g):
+        for path in database_files(g, '.sst'):
+            overwrite(path, 10)
+
+    def no_tables(g):
+        for path in database_files(g, '.sst'):
+            os.unlink(path)
+    damaged('MANIFEST', lambda g: overwrite(database_files(g, 'MANIFEST')[-1], 20), ('Corruption',))
+    damaged('CURRENT', lambda g: overwrite(g.path('defedb/CURRENT'), 0), ())
+    damaged('no CURRENT', lambda g: os.unlink(g.path('defedb/CURRENT')), ('missing',))
+    damaged('a table', one_table, ('Corruption',))
+    damaged('no table', no_tables, ())
+    damaged('log', middle_of_log, ('.log is damaged at byte', 'ibdb'))
+
+
+def torn_log():
+    """What a power cut leaves of the last write is normal."""
+    folder = t.tmpdir('admin')
+    g = gateway(folder, t.free_port()).start()
+    ids = {send(g, 'fred@sink.test', subject=s) for s in 'abc'}
+    wait_tried(g, 3)
+    g.kill9()
+    path = max(database_files(g, '.log', 'ibdb'), key=os.path.getsize)
+    with open(path, 'r+b') as f:
+        f.truncate(os.path.getsize(path) - 9)
+    t.equal(set(mailq(g)), ids, 'mailq')
+    g.start()
+    t.equal(set(mailq(g)), ids, 'qmgr')
+    t.equal(g.stop(), 0, 'clean stop')
+
+
+def log_directory():
+    """The option changes, and what is in the log only is not lost: after kill -9, in the middle of it, and when the old one is gone."""
+    folder = t.tmpdir('admin')
+    g = gateway(folder, t.free_port()).start()
+    first = t.read(g.conf)
+
+    def use(name):
+        g.write('smx.conf', first.replace('qmgr {', 'qmgr { DEFEDB { log_directory = "%s"; }' % name, 1))
+    ids = {send(g, 'fred@sink.test', subject=s) for s in 'abc'}
+    wait_tried(g, 3)
+    order(g, 'hold', 'all')
+    g.kill9()
+    held = states(g)
+    t.equal(set(held.values()), {'held'}, 'what was done last is in the log')
+    use('log2')
+    t.equal(states(g), held, 'mailq reads the log where it is')
+    g.start()
+    t.equal(states(g), held, 'all of them after the change')
+    t.ok(not database_files(g, '.log', 'ibdb') and database_files(g, '.log', 'log2'), 'the log is in the new folder')
+    ids |= {send(g, 'fred@sink.test', subject=s) for s in 'de'}
+    t.until(lambda: len(states(g, 'state=deferred')) == 2, 'two more')
+    order(g, 'hold', 'all')
+    g.kill9()
+    held = states(g)
+    t.equal((set(held.values()), len(held)), ({'held'}, 5), 'more in the log')
+    # Killed in the middle of changes, several times.
+    rng = t.rng('log_directory')
+    for n, name in enumerate(('ibdb', 'log3', 'log2', 'ibdb', 'log4')):
+        use(name)
+        g.launch()
+        time.sleep(rng.random() * 0.15)         # no test depends on where it is then
+        g.kill9()
+        if states(g) != held:
+            t.ok(False, 'change %d loses nothing' % n, (states(g), held))
+    g.start()
+    t.equal(states(g), held, 'nothing is lost by kill -9 in the middle of five changes')
+    g.kill9()
+    os.rename(g.path('log4'), g.path('away'))
+    use('log5')
+    for where in ('gone', 'empty'):
+        before = g.log('mcp').count('it stays down')
+        g.launch()
+        t.until(lambda: g.log('mcp').count('it stays down') > before, 'mcp gives up')
+        line = [x for x in g.log('qmgr').splitlines() if 'DEFEDB.log_directory' in x][-1]
+        t.ok(g.path('log4') in line and 'cdbctl rebuild' in line and 'sev=CRIT' in line, 'the old folder is %s: qmgr says so' % where, line)
+        g.stop()
+        g.kill9()
+        if where == 'gone':
+            os.mkdir(g.path('log4'))
+            t.own(g.path('log4'))
+    os.rmdir(g.path('log4'))
+    os.rmdir(g.path('log5'))
+    os.rename(g.path('away'), g.path('log5'))
+    g.start()
+    t.equal(states(g), held, 'moved by hand it is known again')
+    t.equal(g.stop(), 0, 'clean stop')
 
 
 # ---- statistics, and the words of the tools
@@ -625,4 +739,4 @@ def words():
 if __name__ == '__main__':
     t.main(hold_and_release, several_recipients, delete_with_notice, reroute, while_active, delivered_meanwhile,
            suspend_and_resume, suspend_what_waits, many, under_load, gone_reader, stopped, content_database, rebuild, damaged_database,
-           statistics, words)
+           torn_log, log_directory, statistics, words)

@@ -1,0 +1,384 @@
+#include "queue/store_log.h"
+
+#include "core/log.h"
+#include "core/span.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RECORD "log_directory"
+#define MARK   "log_of"
+
+enum { FILE_MAX_BYTES = 32 << 10 };
+
+static void join(char *dst, size_t cap, const char *dir, const char *name)
+{
+	size_t n = strlen(dir);
+
+	snprintf(dst, cap, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
+}
+
+/* ---- small files */
+
+/* NULL: *error. The caller frees. */
+static char *read_file(const char *dir, const char *name, int *error)
+{
+	char path[STORE_LOG_PATH + 32], *text = malloc(FILE_MAX_BYTES + 1);
+	size_t n = 0;
+
+	join(path, sizeof path, dir, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	*error = fd < 0 ? -errno : text ? 0 : -ENOMEM;
+	while (!*error && n < FILE_MAX_BYTES) {
+		ssize_t got = read(fd, text + n, FILE_MAX_BYTES - n);
+
+		if (got < 0 && errno != EINTR)
+			*error = -errno;
+		if (got == 0)
+			break;
+		n += got > 0 ? (size_t)got : 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (*error) {
+		free(text);
+		return NULL;
+	}
+	text[n] = 0;
+	return text;
+}
+
+static int sync_dir(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd))
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* Replaces the file as a whole. */
+static int write_file(const char *dir, const char *name, const char *text)
+{
+	char path[STORE_LOG_PATH + 32], tmp[STORE_LOG_PATH + 40];
+	size_t n = strlen(text);
+	int rc = 0;
+
+	join(path, sizeof path, dir, name);
+	snprintf(tmp, sizeof tmp, "%s.new", path);
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	ssize_t put = write(fd, text, n);
+	if (put != (ssize_t)n || fsync(fd))
+		rc = put >= 0 && put < (ssize_t)n ? -ENOSPC : -errno;
+	close(fd);
+	if (!rc && rename(tmp, path))
+		rc = -errno;
+	if (rc)
+		unlink(tmp);
+	return rc ? rc : sync_dir(dir);
+}
+
+/* ---- record and mark */
+
+static char *line_of(char **rest)
+{
+	char *line = *rest, *nl = line ? strchr(line, '\n') : NULL;
+
+	if (!nl)
+		return NULL;
+	*nl = 0;
+	*rest = nl + 1;
+	return line;
+}
+
+/* "ID NUMBER\n", then the folder, then old ones. */
+static bool parse_record(struct store_log *l, char *text)
+{
+	char *rest = text, *head = line_of(&rest), *path = line_of(&rest), *old;
+
+	if (!head || !path || sscanf(head, "%39s %" SCNu64, l->id, &l->number) != 2 ||
+	    strlen(path) >= sizeof l->from)
+		return false;
+	snprintf(l->from, sizeof l->from, "%s", path);
+	while ((old = line_of(&rest)) && l->old_count < STORE_LOG_OLD_MAX &&
+	       strlen(old) < sizeof l->old[0])
+		snprintf(l->old[l->old_count++], sizeof l->old[0], "%s", old);
+	return true;
+}
+
+static int put_record(const struct store_log *l, const char *dir)
+{
+	size_t cap = (STORE_LOG_OLD_MAX + 2) * (STORE_LOG_PATH + 1), n;
+	char *text = malloc(cap);
+
+	if (!text)
+		return -ENOMEM;
+	n = (size_t)snprintf(text, cap, "%s %" PRIu64 "\n%s\n", l->id, l->number, l->to);
+	for (unsigned i = 0; i < l->old_count; i++)
+		n += (size_t)snprintf(text + n, cap - n, "%s\n", l->old[i]);
+	int rc = write_file(dir, RECORD, text);
+	free(text);
+	return rc;
+}
+
+/* Is this the folder that belongs to the record? 1, 0 (another one's, or nobody's), -errno. */
+static int has_mark(const struct store_log *l, const char *log_dir)
+{
+	uint64_t number = 0;
+	char id[40] = "";
+	int error;
+	char *text = read_file(log_dir, MARK, &error);
+
+	if (!text)
+		return error == -ENOENT ? 0 : error;
+	bool same = sscanf(text, "%39s %" SCNu64, id, &number) == 2 && !strcmp(id, l->id) &&
+		    number == l->number;
+	free(text);
+	return same;
+}
+
+static int put_mark(const struct store_log *l, const char *log_dir)
+{
+	char text[80];
+
+	snprintf(text, sizeof text, "%s %" PRIu64 "\n", l->id, l->number);
+	return write_file(log_dir, MARK, text);
+}
+
+/* ---- what is in a folder */
+
+static bool ends(const char *name, const char *suffix)
+{
+	size_t n = strlen(name), k = strlen(suffix);
+
+	return n > k && ascii_isdigit(name[0]) && !strcmp(name + n - k, suffix);
+}
+
+/* How many files like 000012.log; -errno. */
+static int count_files(const char *dir, const char *suffix)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	int n = 0;
+
+	if (!d)
+		return -errno;
+	while ((e = readdir(d)))
+		n += ends(e->d_name, suffix);
+	closedir(d);
+	return n;
+}
+
+static int clean_one(const char *dir, bool keep)
+{
+	char path[STORE_LOG_PATH + 300], into[STORE_LOG_PATH + 300];
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!d)
+		return errno == ENOENT ? 0 : -errno;
+	join(into, sizeof into, dir, "archive");
+	if (keep && mkdir(into, 0700) && errno != EEXIST)
+		rc = -errno;
+	while (!rc && (e = readdir(d))) {
+		if (!ends(e->d_name, ".log"))
+			continue;
+		join(path, sizeof path, dir, e->d_name);
+		snprintf(into, sizeof into, "%.*s/archive/%s", STORE_LOG_PATH, dir, e->d_name);
+		if (keep ? rename(path, into) : unlink(path))
+			rc = -errno;
+	}
+	closedir(d);
+	join(path, sizeof path, dir, MARK);
+	if (!rc && unlink(path) && errno != ENOENT)
+		rc = -errno;
+	return rc ? rc : sync_dir(dir);
+}
+
+/* ---- the decision */
+
+/* The path that is recorded, and what realpath() makes of the configured one, are absolute. */
+static int resolve(struct store_log *l, const char *log_dir, bool read_only, char *why, size_t cap)
+{
+	char real[PATH_MAX];
+
+	if (!read_only && mkdir(log_dir, 0700) && errno != EEXIST) {
+		int rc = -errno;
+
+		snprintf(why, cap, "DEFEDB.log_directory: cannot make '%s': %s", log_dir,
+			 strerror(-rc));
+		return rc;
+	}
+	if (!realpath(log_dir, real) || strlen(real) >= sizeof l->to) {
+		int rc = errno ? -errno : -ENAMETOOLONG;
+
+		snprintf(why, cap, "DEFEDB.log_directory: '%s': %s", log_dir, strerror(-rc));
+		return rc;
+	}
+	snprintf(l->to, sizeof l->to, "%s", real);
+	return 0;
+}
+
+static int complain(int rc, char *why, size_t cap, const char *what, const char *path)
+{
+	snprintf(why, cap, "DEFEDB.log_directory: %s '%s'%s%s", what, path, rc ? ": " : "",
+		 rc ? strerror(-rc) : "");
+	return rc ? rc : -EUCLEAN;
+}
+
+/* No record, or no database: a new database, or one of a version without records. */
+static int first_time(struct store_log *l, const char *dir, char *why, size_t cap)
+{
+	int logs = count_files(l->to, ".log"), tables = l->is_new ? count_files(dir, ".sst") : 0;
+	uint64_t random[2];
+
+	if (logs < 0)
+		return complain(logs, why, cap, "cannot read", l->to);
+	if (l->is_new && tables > 0) {
+		snprintf(why, cap, "Corruption: CURRENT is missing");
+		return -EUCLEAN;
+	}
+	if (l->is_new && logs > 0) {
+		snprintf(
+			why, cap,
+			"Corruption: the database is missing, but DEFEDB.log_directory '%s' has its log",
+			l->to);
+		return -EUCLEAN;
+	}
+	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+		return complain(-EIO, why, cap, "no random number for", l->to);
+	snprintf(l->id, sizeof l->id, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+	l->number = 0;
+	l->known = false;
+	memcpy(l->from, l->to, sizeof l->from);
+	return 0;
+}
+
+/* The configured folder is another one than the recorded one. */
+static int another(struct store_log *l, char *why, size_t cap)
+{
+	int from = has_mark(l, l->from), logs;
+
+	if (from < 0)
+		return complain(
+			from, why, cap,
+			"it was changed, and the old folder with mail cannot be read:", l->from);
+	if (!from && access(l->from, F_OK))
+		return complain(-errno, why, cap,
+				"it was changed, and the old folder with mail is gone:", l->from);
+	if (!from)
+		return complain(
+			0, why, cap,
+			"it was changed, and the log is not in the old folder any more:", l->from);
+	for (unsigned i = 0; i < l->old_count; i++) {
+		int rc = strcmp(l->old[i], l->to) ? 0 : clean_one(l->to, false);
+
+		if (rc)
+			return complain(rc, why, cap, "cannot remove old logs in", l->to);
+	}
+	logs = count_files(l->to, ".log");
+	if (logs < 0)
+		return complain(logs, why, cap, "cannot read", l->to);
+	if (logs > 0)
+		return complain(0, why, cap, "it was changed to a folder with other logs:", l->to);
+	return 0;
+}
+
+int store_log_find(struct store_log *l, const char *dir, const char *log_dir, bool read_only,
+		   char *why, size_t cap)
+{
+	char path[STORE_LOG_PATH + 32];
+	int rc, mark;
+
+	memset(l, 0, sizeof *l);
+	join(path, sizeof path, dir, "CURRENT");
+	l->is_new = access(path, F_OK) != 0;
+	char *text = read_file(dir, RECORD, &rc);
+	if (!text && rc != -ENOENT)
+		return complain(rc, why, cap, "cannot read what is recorded in", dir);
+	bool recorded = text && parse_record(l, text);
+	free(text);
+	rc = resolve(l, log_dir, read_only, why, cap);
+	if (rc && read_only && recorded)
+		memcpy(l->to, l->from, sizeof l->to);
+	else if (rc)
+		return rc;
+	if (!recorded)
+		return first_time(l, dir, why, cap);
+	mark = has_mark(l, l->to);
+	if (mark < 0)
+		return complain(mark, why, cap, "cannot read", l->to);
+	if (mark) {
+		/* Moved by hand, or seen by another way. */
+		l->known = !strcmp(l->from, l->to);
+		memcpy(l->from, l->to, sizeof l->from);
+		if (!l->is_new)
+			return 0;
+	}
+	if (l->is_new)
+		return first_time(l, dir, why, cap);
+	if (!strcmp(l->from, l->to))
+		return complain(0, why, cap,
+				"the log of the database is not there (not mounted?):", l->to);
+	return another(l, why, cap);
+}
+
+int store_log_settle(struct store_log *l, const char *dir, char *why, size_t cap)
+{
+	bool moves = store_log_moves(l);
+	unsigned keep = 0;
+	int rc;
+
+	if (l->known && !moves)
+		return 0;
+	for (unsigned i = 0; i < l->old_count; i++)
+		if (strcmp(l->old[i], l->to) && strcmp(l->old[i], l->from))
+			memmove(l->old[keep++], l->old[i], sizeof l->old[0]);
+	l->old_count = keep;
+	if (moves && l->old_count < STORE_LOG_OLD_MAX)
+		snprintf(l->old[l->old_count++], sizeof l->old[0], "%s", l->from);
+	/* A copy that stays behind is no log of ours from now on. */
+	l->number++;
+	rc = put_mark(l, l->to);
+	if (rc)
+		return complain(rc, why, cap, "cannot write to", l->to);
+	rc = put_record(l, dir);
+	if (rc)
+		snprintf(why, cap, "cannot write %s: %s", RECORD, strerror(-rc));
+	memcpy(l->from, l->to, sizeof l->from);
+	l->known = !rc;
+	return rc;
+}
+
+void store_log_clean(struct store_log *l, const char *dir, bool keep)
+{
+	unsigned left = 0;
+
+	if (!l->old_count)
+		return;
+	for (unsigned i = 0; i < l->old_count; i++) {
+		int rc = strcmp(l->old[i], l->to) ? clean_one(l->old[i], keep) : 0;
+
+		if (!rc)
+			continue;
+		log_event(LOG_LV_ERROR, LOG_SEV_WARN, "store",
+			  "dir=%s, stat=old log not removed, error=%s", l->old[i], strerror(-rc));
+		memmove(l->old[left++], l->old[i], sizeof l->old[0]);
+	}
+	l->old_count = left;
+	put_record(l, dir);
+}
