@@ -305,7 +305,7 @@ def notices_missing_database_sync():
 
 def notices_missing_log_sync():
     # The records are the log, so this one loses nothing: but all that was delivered goes out again.
-    control('the log of the database', '/ibdb/:qmgr', 'sent again', 600, 4, 'none')
+    control('the log of the database', '/ibdb/0:qmgr', 'sent again', 600, 4, 'none')
 
 
 if __name__ == '__main__':
