@@ -14,6 +14,7 @@
  *   open CODE TEXT       qmgr's answer to the connection
  *   commit CODE TEXT     and to messages (0: durable)
  *   late                 requests that wait get no answer
+ *   no_folders, folders  files for content cannot be made; can be made again
  *   silent, answers      nobody answers any more; again
  *   no_ids, ids          qmgr gives none, gives some
  *   credit LEVEL SESSIONS RECIPIENTS
@@ -40,6 +41,7 @@
 
 #include "core/envelope.h"
 #include "core/log.h"
+#include "proto/smtps_reply.h"
 #include "tests/tap.h"
 
 #include <dirent.h>
@@ -166,6 +168,23 @@ static void begin(struct run *r)
 	release(r);
 }
 
+/* Replies of the server's table that were expected in some dialogue, and came. */
+static bool seen[SMTPS_R_COUNT];
+
+static void note_reply(struct span line)
+{
+	for (unsigned i = 0; i < SMTPS_R_COUNT; i++) {
+		struct span text = smtps_reply_text_of(i), rest = span_from(text, 10);
+
+		text = span_head(text, span_chr(text, '\r'));
+		/* After the content the id stands behind the enhanced code. */
+		if (span_eq(line, text) ||
+		    (span_eq(span_head(line, 10), span_head(text, 10)) &&
+		     span_startswith(span_from(line, 10), SPAN("S0")) && span_endswith(line, rest)))
+			seen[i] = true;
+	}
+}
+
 static void expect_line(struct run *r, const char *pattern)
 {
 	struct span out = buf_span(&r->f.to_client);
@@ -175,6 +194,8 @@ static void expect_line(struct run *r, const char *pattern)
 		fail(r, "a line was expected", out);
 	else if (!fake_match(pattern, span_head(out, end)))
 		fail(r, pattern, span_head(out, end));
+	else
+		note_reply(span_head(out, end));
 	buf_eat(&r->f.to_client, end == out.n ? out.n : end + 2);
 }
 
@@ -324,6 +345,18 @@ static void credit(struct run *r, const char *args)
 	r->f.host.credit = (struct smtps_credit){ sessions, recipients, (uint8_t)level };
 }
 
+static void move_folders(struct run *r, const char *from, const char *to)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		char a[300], b[300];
+
+		snprintf(a, sizeof a, "%s%s%X", r->f.dir, from, i);
+		snprintf(b, sizeof b, "%s%s%X", r->f.dir, to, i);
+		if (rename(a, b))
+			panic("rename %s: %s", a, strerror(errno));
+	}
+}
+
 /* Before the session begins. True: it was one of these. */
 static bool set_up(struct run *r, struct span word, struct span args)
 {
@@ -349,6 +382,10 @@ static bool set_up(struct run *r, struct span word, struct span args)
 		r->f.no_ids = true;
 	} else if (span_eq(word, SPAN("credit"))) {
 		credit(r, text);
+	} else if (span_eq(word, SPAN("no_folders"))) {
+		move_folders(r, "", "gone");
+	} else if (span_eq(word, SPAN("folders"))) {
+		move_folders(r, "gone", "");
 	} else if (span_eq(word, SPAN("silent"))) {
 		r->f.silent = true;
 	} else if (span_eq(word, SPAN("answers"))) {
@@ -576,5 +613,13 @@ int main(int argc, char **argv)
 		free(list[i]);
 	}
 	free(list);
+	for (unsigned i = 0; i < SMTPS_R_COUNT; i++) {
+		struct span text = smtps_reply_text_of(i);
+
+		/* A full disk: tests/system/faults.py. */
+		if (i != SMTPS_R_DOT_SPACE)
+			ok(seen[i], "a dialogue has the reply %.*s", (int)span_chr(text, '\r'),
+			   text.p);
+	}
 	return plan_done();
 }
