@@ -79,7 +79,11 @@ bool smtps_chunk_take(struct smtps_session *s, struct span *in)
 		while (dots_next(&s->ta->content->dots, &octets, &piece) == DOTS_PIECE)
 			smtps_data_keep(s, piece);
 	if (s->chunk_left && smtps_session_flooded(s)) {
-		smtps_reply_end(s, SMTPS_R_CHUNK_SIZE);
+		if (s->ta && s->phase == SMTPS_PH_CHUNK)
+			smtps_data_end(s);
+		else
+			smtps_reply(s, SMTPS_R_CHUNK_SIZE);
+		smtps_session_end(s);
 		return true;
 	}
 	if (s->chunk_left)

@@ -79,6 +79,10 @@ static bool apply_client(struct smtps_session *s, struct smtps_greet *g)
 			return true;
 		}
 		s->later = strdup(text);
+		if (!s->later) {
+			refuse(s, smtps_reply_text_of(SMTPS_R_UNAVAILABLE));
+			return true;
+		}
 		break;
 	case MSG_ACT_DISCARD:
 		s->flags |= SMTPS_SE_DISCARD;

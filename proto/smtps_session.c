@@ -502,14 +502,15 @@ bool smtps_session_peek(struct smtps_session *s)
 static void timed_out(struct smtps_session *s)
 {
 	usec_t lasts = smtps_host_now(s->host) - s->begun;
+	enum smtps_reply r = lasts < smtps_session_opt(s)->session_timeout ? SMTPS_R_TIMEOUT
+									   : SMTPS_R_LIMIT_TIME;
 
 	stats_add(SMTPS_ST_sessions_timed_out, 1);
+	smtps_log_command(s, SPAN(""), r);
 	if (s->flags & SMTPS_SE_BLOCKED)
 		smtps_session_kill(s, "timeout");
 	else
-		smtps_reply_end(s, lasts < smtps_session_opt(s)->session_timeout
-					   ? SMTPS_R_TIMEOUT
-					   : SMTPS_R_LIMIT_TIME);
+		smtps_reply_end(s, r);
 }
 
 static void timer_fired(struct timer *t)

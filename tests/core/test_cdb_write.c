@@ -11,12 +11,15 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -529,6 +532,60 @@ static void test_errors(void)
 	cdb_writer_free(w);
 }
 
+/* How often a file could not be opened for lack of descriptors. */
+static atomic_uint starved;
+
+int open(const char *path, int flags, ...)
+{
+	va_list ap;
+	mode_t mode = 0;
+
+	if (flags & O_CREAT) {
+		va_start(ap, flags);
+		mode = va_arg(ap, mode_t);
+		va_end(ap);
+	}
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+	if (fd < 0 && errno == EMFILE)
+		atomic_fetch_add(&starved, 1);
+	return fd;
+}
+
+/* No descriptor for the next segment: told as it is, tried again after pauses, then it goes on. */
+static void test_no_descriptors(void)
+{
+	struct rlimit old, low;
+	struct cdb_ref ref;
+	uint64_t ta = 0;
+	int error, rc = 0;
+
+	make_folders("fds");
+	struct cdb_writer *w = make_writer(&error);
+	ok(w && append(w, ++ta << 8, &ref) == 0, "a record");
+	uint64_t first = ref.seg;
+	int next = dup(0);
+	close(next);
+	getrlimit(RLIMIT_NOFILE, &old);
+	low = old;
+	low.rlim_cur = (rlim_t)next;
+	setrlimit(RLIMIT_NOFILE, &low);
+	usec_t until = clock_now() + 20 * USEC_PER_SEC;
+	while (rc != -EMFILE && clock_now() < until)
+		rc = append_wait(w, ++ta << 8, &ref);
+	is_int(rc, -EMFILE, "when there is no descriptor for the next segment, this is told");
+	unsigned before = atomic_load(&starved);
+	for (unsigned i = 0; i < 10000; i++)
+		append(w, ++ta << 8, &ref);
+	unsigned tries = atomic_load(&starved) - before;
+	ok(tries < 50, "10000 records that find no room make %u tries", tries);
+	setrlimit(RLIMIT_NOFILE, &old);
+	until = clock_now() + 20 * USEC_PER_SEC;
+	while ((rc = append_wait(w, ++ta << 8, &ref)) == -EMFILE && clock_now() < until)
+		loop_turn(loop, 10000);
+	ok(rc == 0 && ref.seg != first, "afterwards it goes on in another segment");
+	cdb_writer_free(w);
+}
+
 static void test_seal(void)
 {
 	struct cdb_ref a, b;
@@ -694,6 +751,7 @@ int main(void)
 	test_kill();
 	test_leftover();
 	test_errors();
+	test_no_descriptors();
 	test_seal();
 	test_own();
 	loop_free(loop);

@@ -260,6 +260,31 @@ def chunks_to_data():
     t.equal(x.g.stop(), 0, 'clean stop')
 
 
+def huge_header():
+    """A header section of 100 MB: refused, in bounded memory; the session goes on."""
+    mb = 10 if t.SANITIZED else 100
+    x = Server('header', smtps='max_message_size = %dMB;' % (mb + 10))
+    peak = lambda: int(re.search(r'VmHWM:\s+(\d+)', t.read('/proc/%d/status' % x.g.pids()['smtps'])).group(1))
+    with x.client() as c:
+        c.send(b'Subject: x\r\n\r\nx\r\n.\r\n')
+        before = peak()
+        for name, line in (('fields', b'X-Field: ' + b'x' * 53 + b'\r\n'), ('one, folded', b' ' + b'x' * 61 + b'\r\n')):
+            c.want('250', 'MAIL FROM:<a@b.test>')
+            c.want('250', 'RCPT TO:<c@sink.test>')
+            c.want('354', 'DATA')
+            c.sock.sendall(b'Subject: x\r\n')
+            for _ in range(mb):
+                c.sock.sendall(line * (1 << 14))
+            c.sock.sendall(b'\r\nx\r\n.\r\n')
+            r = c.reply()
+            t.ok(r.startswith('552 5.3.4'), '%d MB of header, %s: refused' % (mb, name), r)
+        t.ok(c.send(b'Subject: x\r\n\r\nx\r\n.\r\n').startswith('250'), 'the session goes on')
+        if not t.SANITIZED:
+            t.ok(peak() - before < 4096, 'in less than 4 MB more memory', peak() - before)
+    x.got(2)
+    t.equal(x.g.stop(), 0, 'clean stop')
+
+
 # ---- clients that vanish
 
 def vanish():
@@ -602,5 +627,5 @@ def log_lines():
 
 
 if __name__ == '__main__':
-    t.main(no_descriptors, some_descriptors_are_kept, no_reply_is_lost, smuggling, chunks_to_data, vanish, many_sessions, few_places,
+    t.main(no_descriptors, some_descriptors_are_kept, no_reply_is_lost, smuggling, chunks_to_data, huge_header, vanish, many_sessions, few_places,
            several_servers, proxy_and_xclient, graceful_stop, log_lines)
