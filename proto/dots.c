@@ -371,6 +371,14 @@ struct span dots_finish(struct dots *d)
 	return piece;
 }
 
+uint64_t dots_header_size(const struct dots *d)
+{
+	/* What has no colon yet may be the body. */
+	bool field = d->in_header && d->field != F_NAME;
+
+	return d->header_bytes + (field ? d->line : 0);
+}
+
 size_t dots_unstuff(bool *at_start, struct span in, char *dst)
 {
 	const char *p = in.p, *end = in.p + in.n;

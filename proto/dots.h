@@ -76,6 +76,10 @@ static inline uint64_t dots_size(const struct dots *d)
 	return d->bytes - d->dots;
 }
 
+/* Bytes of the header section so far, with a field that has not ended; never more than it is at the
+ * end. */
+uint64_t dots_header_size(const struct dots *d);
+
 /* Wire form back to plain, for BDAT: dst has room for in.n bytes. *at_start: the next byte begins a
  * line; true at first. Returns the bytes in dst. */
 size_t dots_unstuff(bool *at_start, struct span in, char *dst);

@@ -95,7 +95,7 @@ static enum smtps_reply judge(const struct smtps_session *s, const struct dots *
 
 	if (dots_size(d) > o->max_message_size)
 		return SMTPS_R_DOT_SIZE;
-	if ((d->in_header ? d->bytes : d->header_bytes) > o->max_header_size)
+	if (dots_header_size(d) > o->max_header_size)
 		return SMTPS_R_DOT_HEADER;
 	if (d->hops > o->max_hops)
 		return SMTPS_R_DOT_HOPS;
@@ -277,14 +277,26 @@ static bool store_error(enum smtps_reply r)
 	return r == SMTPS_R_DOT_STORE || r == SMTPS_R_DOT_SPACE;
 }
 
+/* All that was handed out is kept: 250 for less would lose it. */
+static bool is_whole(const struct smtps_ta *ta)
+{
+	const struct smtps_body *b = ta->content;
+
+	return ta->discard || !ta->kept_count ||
+	       b->content.bytes == b->received_bytes + b->dots.bytes;
+}
+
 enum smtps_phase smtps_data_end(struct smtps_session *s)
 {
 	struct smtps_ta *ta = s->ta;
 	struct smtps_body *b = ta->content;
 
-	/* Of several errors the same is told however the bytes came. */
-	if (!store_error(b->error))
-		b->error = (uint8_t)judge(s, &b->dots);
+	/* Of several errors the same is told however the bytes came. What was dropped stays so. */
+	enum smtps_reply r = judge(s, &b->dots);
+	if (r && !store_error(b->error))
+		b->error = (uint8_t)r;
+	if (!b->error && !is_whole(ta))
+		fail(s, SMTPS_R_DOT_STORE);
 	if (b->dots.bare)
 		stats_add(SMTPS_ST_bare_newlines, 1);
 	if (b->error)

@@ -478,6 +478,8 @@ static inline char *fake_content(struct fake *f, struct cdb_head *head, char **r
 
 		all = xcalloc(1, n + 1);
 		*head = rec.head;
+		if (ours > n)
+			panic("content of %zu bytes, of which ours %zu", n, ours);
 		if (cdb_read(&rec, 0, all, n) != (ssize_t)n)
 			panic("content cannot be read");
 		*received = strndup(all, ours);

@@ -283,6 +283,8 @@ static void check_head(struct run *r, const char *want)
 		 h.header_bytes - h.received_bytes, h.hops, h.flags, r->f.ref.seg == 0);
 	if (!all || !fake_match(want, span_str(got)))
 		fail(r, want, span_str(got));
+	if (h.content_bytes != h.received_bytes + h.size_bytes + h.dots)
+		fail(r, "less is stored than came", span_str(got));
 	free(all);
 	free(ours);
 }
