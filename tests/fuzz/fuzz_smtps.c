@@ -37,7 +37,8 @@ static struct fake *surroundings(void)
 {
 	static const char options[] =
 		"flags = { 8bitmime, binarymime, access };\n"
-		"max_message_size = 4KB; segment_limit = 2KB; max_recipients_per_transaction = 5;\n"
+		"max_message_size = 8KB; max_header_size = 4KB; segment_limit = 2KB;\n"
+		"max_recipients_per_transaction = 5;\n"
 		"xclient_from = { \"192.0.2.0/24\" };\n";
 	static unsigned runs;
 
@@ -103,6 +104,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	}
 	must_be_replies(buf_span(&f->to_client));
+	/* The disk is there: nothing may be missing at the final dot. */
+	struct span out = buf_span(&f->to_client);
+	if (span_find(out, SPAN("message could not be stored")) < out.n)
+		panic("content was lost on its way");
 	fake_disconnect(f);
 	if (f->open_count || f->wait_count || f->host.session_count || f->host.rcpt_count ||
 	    f->host.sessions.used_count || f->host.slots.used_count || f->host.greets.used_count ||

@@ -19,6 +19,7 @@ import time
 import smxtest as t
 
 PYTHON = '/usr/bin/python3' if os.path.exists('/usr/bin/python3') else sys.executable
+LARGE = ' SIZE=4000000'        # goes to a file of its own
 ID = r'S[0-9A-F]{16}[0-9A-F]{2}'
 
 
@@ -103,7 +104,7 @@ def limit_fds(pid, soft):
 
 def no_descriptors():
     """Without a free descriptor nothing spins: SMTP, control socket, links; mail gets 451; then it goes on."""
-    x = Server('fds', smtps='segment_limit = 1KB;')
+    x = Server('fds')
     pid = x.g.pids()['smtps']
     with x.client() as c:
         t.ok(c.send(b'Subject: small\r\n\r\nx\r\n.\r\n').startswith('250'), 'before')
@@ -118,7 +119,7 @@ def no_descriptors():
         ctl.connect('qmsmtps/smtps.ctl')
         os.chdir(cwd)
         begin = cpu(pid)
-        r = c.send(b'Subject: large\r\n\r\n' + b'x' * 70 + b'\r\n' * 4000 + b'.\r\n')
+        r = c.send(b'Subject: large\r\n\r\n' + b'x' * 70 + b'\r\n' * 4000 + b'.\r\n', mail=LARGE)
         t.ok(r.startswith('451'), 'content that needs a file: 451', r)
         smar = x.g.pids()['smar']
         t.kill(smar)                                # smtps must connect again; its own descriptor is free now
@@ -136,14 +137,14 @@ def no_descriptors():
         t.ok(json.loads(out)['accept_errors'] > 0, 'and the control socket answers', out)
         for s in waiting + fill + [ctl]:
             s.close()
-        t.until(lambda: c.send(b'Subject: large\r\n\r\n' + b'x' * 70 + b'\r\n' * 4000 + b'.\r\n').startswith('250'), 'it goes on')
+        t.until(lambda: c.send(b'Subject: large\r\n\r\n' + b'x' * 70 + b'\r\n' * 4000 + b'.\r\n', mail=LARGE).startswith('250'), 'it goes on')
     t.equal(len(x.got(2)), 2, 'what got 250 arrives')
     t.equal(x.g.stop(), 0, 'clean stop')
 
 
 def some_descriptors_are_kept():
     """More clients than descriptors: those who wait are not accepted, those who are in are served."""
-    x = Server('keep', smtps='max_fds = 128; segment_limit = 1KB;')
+    x = Server('keep', smtps='max_fds = 128;')
     socks = [raw(x.g.port) for _ in range(150)]
     t.until(lambda: x.stat('sessions_open') >= 60, 'sessions')
     t.equal(x.stat('sessions_open'), 64, 'as many as leave descriptors for the rest')
@@ -152,7 +153,7 @@ def some_descriptors_are_kept():
     c.sock, c.rest = socks[0], b''
     c.reply()
     c.want('250', 'EHLO client.test')
-    r = c.send(b'Subject: large\r\n\r\n' + b'x' * 70 + b'\r\n' * 4000 + b'.\r\n')
+    r = c.send(b'Subject: large\r\n\r\n' + b'x' * 70 + b'\r\n' * 4000 + b'.\r\n', mail=LARGE)
     t.ok(r.startswith('250'), 'a message that needs a file is taken', r)
     t.equal(x.stat('accept_errors'), 0, 'accept() has not failed')
     for s in socks[:100]:
