@@ -33,6 +33,11 @@ static bool is_component(const char *keyword)
 /* ---- running PROGRAM -n */
 
 struct run {
+	unsigned section;
+	const char *path;
+	pid_t pid;
+	int fd; /* -1: it was not started */
+	int64_t deadline_msec;
 	char *output; /* what it wrote to stderr */
 	size_t n;
 	int spawn_error; /* -errno */
@@ -69,22 +74,21 @@ static int spawn(const char *path, char *const *argv, const struct account *as, 
 }
 
 /* Reads to the end of file; what does not fit is thrown away. False: it takes too long. */
-static bool collect(int fd, struct run *r)
+static bool collect(struct run *r)
 {
-	int64_t deadline = now_msec() + LIMIT_MSEC;
 	char waste[4096];
 
 	for (;;) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
-		int64_t left = deadline - now_msec();
+		struct pollfd p = { .fd = r->fd, .events = POLLIN };
+		int64_t left = r->deadline_msec - now_msec();
 
 		if (left <= 0)
 			return false;
 		if (poll(&p, 1, (int)left) <= 0)
 			continue;
 		size_t room = OUTPUT_BYTES - r->n;
-		ssize_t got =
-			room ? read(fd, r->output + r->n, room) : read(fd, waste, sizeof waste);
+		ssize_t got = room ? read(r->fd, r->output + r->n, room)
+				   : read(r->fd, waste, sizeof waste);
 		if (got == 0 || (got < 0 && errno != EINTR))
 			return true;
 		if (got > 0 && room)
@@ -92,31 +96,38 @@ static bool collect(int fd, struct run *r)
 	}
 }
 
-static struct run run_check(const char *path, const char *file, const char *name,
-			    const struct account *as)
+static void begin_check(struct run *r, const char *file, const char *name, const struct account *as)
 {
-	const char *slash = strrchr(path, '/');
-	const char *argv[] = { slash ? slash + 1 : path, "-n", "-f", file,
-			       name ? "-N" : NULL,       name, NULL };
-	struct run r = { .output = xcalloc(1, OUTPUT_BYTES + 1) };
+	const char *slash = strrchr(r->path, '/');
+	const char *argv[] = { slash ? slash + 1 : r->path, "-n", "-f", file,
+			       name ? "-N" : NULL,          name, NULL };
 	int fd[2];
-	pid_t pid;
 
+	r->output = xcalloc(1, OUTPUT_BYTES + 1);
+	r->fd = -1;
+	r->deadline_msec = now_msec() + LIMIT_MSEC;
 	if (pipe2(fd, O_CLOEXEC)) {
-		r.spawn_error = -errno;
-		return r;
+		r->spawn_error = -errno;
+		return;
 	}
-	r.spawn_error = spawn(path, (char *const *)(uintptr_t)argv, as, fd[1], &pid);
+	r->spawn_error = spawn(r->path, (char *const *)(uintptr_t)argv, as, fd[1], &r->pid);
 	close(fd[1]);
-	if (!r.spawn_error) {
-		r.timed_out = !collect(fd[0], &r);
-		if (r.timed_out)
-			kill(pid, SIGKILL);
-		while (waitpid(pid, &r.status, 0) < 0 && errno == EINTR)
-			;
-	}
-	close(fd[0]);
-	return r;
+	if (r->spawn_error)
+		close(fd[0]);
+	else
+		r->fd = fd[0];
+}
+
+static void end_check(struct run *r)
+{
+	if (r->fd < 0)
+		return;
+	r->timed_out = !collect(r);
+	if (r->timed_out)
+		kill(r->pid, SIGKILL);
+	while (waitpid(r->pid, &r->status, 0) < 0 && errno == EINTR)
+		;
+	close(r->fd);
 }
 
 /* ---- merging messages */
@@ -184,8 +195,8 @@ struct check {
 	bool as_root;
 	bool readable; /* the syntax is right */
 	bool failed;
-	char **outputs; /* of the programs, one for each section at most */
-	unsigned output_count;
+	struct run *runs; /* one for each section at most */
+	unsigned run_count;
 };
 
 static void unknown_section(struct check *c, unsigned i, const char *keyword)
@@ -202,10 +213,9 @@ static void unknown_section(struct check *c, unsigned i, const char *keyword)
 		near.best ? "?)" : "");
 }
 
-static void run_program(struct check *c, unsigned i, const struct conf_common *common)
+static void begin_program(struct check *c, unsigned i, const struct conf_common *common)
 {
-	const char *path = common->path, *user = geteuid() == 0 ? common->user : NULL;
-	const struct conf_section *s = conf_section_get(c->cf, i);
+	const char *user = geteuid() == 0 ? common->user : NULL;
 	struct account as;
 	char why[200];
 
@@ -213,25 +223,32 @@ static void run_program(struct check *c, unsigned i, const struct conf_common *c
 		conf_section_error(c->cf, i, "user", "%s", why);
 		return;
 	}
-	struct run r = run_check(path, c->file, s->name, &as);
+	struct run *r = &c->runs[c->run_count++];
+	*r = (struct run){ .section = i, .path = common->path };
+	begin_check(r, c->file, conf_section_get(c->cf, i)->name, &as);
 	account_free(&as);
+}
 
-	c->outputs[c->output_count++] = r.output;
-	if (r.spawn_error)
+static void end_program(struct check *c, struct run *r)
+{
+	unsigned i = r->section;
+
+	end_check(r);
+	if (r->spawn_error)
 		conf_section_error(c->cf, i, "path",
-				   "expected a program that can be run, found '%s': %s", path,
-				   strerror(-r.spawn_error));
-	else if (r.timed_out)
+				   "expected a program that can be run, found '%s': %s", r->path,
+				   strerror(-r->spawn_error));
+	else if (r->timed_out)
 		conf_section_error(c->cf, i, "path",
-				   "expected an end of '%s -n' within %d s, found none", path,
+				   "expected an end of '%s -n' within %d s, found none", r->path,
 				   LIMIT_MSEC / 1000);
-	else if (WIFSIGNALED(r.status))
+	else if (WIFSIGNALED(r->status))
 		conf_section_error(c->cf, i, "path", "expected an exit of '%s -n', found signal %d",
-				   path, WTERMSIG(r.status));
-	else if (WEXITSTATUS(r.status) && (WEXITSTATUS(r.status) != EX_CONFIG || !r.n))
+				   r->path, WTERMSIG(r->status));
+	else if (WEXITSTATUS(r->status) && (WEXITSTATUS(r->status) != EX_CONFIG || !r->n))
 		conf_section_error(c->cf, i, "path", "expected exit status 0 of '%s -n', found %d",
-				   path, WEXITSTATUS(r.status));
-	else if (WEXITSTATUS(r.status))
+				   r->path, WEXITSTATUS(r->status));
+	else if (WEXITSTATUS(r->status))
 		c->failed = true;
 }
 
@@ -250,7 +267,7 @@ static void check_section(struct check *c, unsigned i)
 		return;
 	conf_common_check(c->cf, i, &common, c->as_root);
 	if (component && common.path)
-		run_program(c, i, &common);
+		begin_program(c, i, &common);
 }
 
 static void print_all(struct check *c, FILE *out)
@@ -265,8 +282,8 @@ static void print_all(struct check *c, FILE *out)
 	conf_print_report(c->cf, f);
 	fclose(f);
 	add_lines(&all, own, c->file);
-	for (unsigned i = 0; i < c->output_count; i++)
-		add_lines(&all, c->outputs[i], c->file);
+	for (unsigned i = 0; i < c->run_count; i++)
+		add_lines(&all, c->runs[i].output, c->file);
 	for (size_t i = 0; i < all.count; i++)
 		fprintf(out, "%s\n", all.line[i].text);
 	free(all.line);
@@ -280,14 +297,16 @@ int precheck_file(const char *path, bool as_root, FILE *out)
 
 	c.readable = !conf_read(c.cf, path);
 	conf_apply_global(c.cf, &g);
-	c.outputs = xcalloc(conf_section_count(c.cf) + 1, sizeof *c.outputs);
+	c.runs = xcalloc(conf_section_count(c.cf) + 1, sizeof *c.runs);
 	for (unsigned i = 0; i < conf_section_count(c.cf); i++)
 		check_section(&c, i);
+	for (unsigned i = 0; i < c.run_count; i++)
+		end_program(&c, &c.runs[i]);
 	print_all(&c, out);
 	int rc = c.failed || conf_error_count(c.cf) ? -EINVAL : 0;
-	for (unsigned i = 0; i < c.output_count; i++)
-		free(c.outputs[i]);
-	free(c.outputs);
+	for (unsigned i = 0; i < c.run_count; i++)
+		free(c.runs[i].output);
+	free(c.runs);
 	conf_free(c.cf);
 	return rc;
 }

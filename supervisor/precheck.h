@@ -3,7 +3,7 @@
  *
  * Owner:  the caller's only thread; it forks and waits, so call it before the event loop runs.
  * Memory: frees all it allocates.
- * Limits: output of each program 64 KB, its time 30 s; programs run one after another.
+ * Limits: output of each program 64 KB, its time 30 s; all programs run at the same time.
  */
 #ifndef SUPERVISOR_PRECHECK_H
 #define SUPERVISOR_PRECHECK_H
