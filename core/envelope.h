@@ -3,7 +3,11 @@
  * stand in a content record and in the database.
  *
  * Memory: spans point into the bytes that were decoded, arrays into the arena that was given.
- * Limits: ENV_RCPTS_MAX recipients, addresses of ENV_ADDR_MAX bytes; more is -EBADMSG.
+ * Owner:  members of a list may have a sender of their own, the owner of the list (R 3.9.3); the
+ *         owners stand in a table, members have their number in it.
+ * Format: 1 without owners and kinds, else 2; both are read.
+ * Limits: ENV_RCPTS_MAX recipients, ENV_OWNERS_MAX owners, addresses of ENV_ADDR_MAX bytes; more is
+ *         -EBADMSG. ENV_BYTES_MAX for the whole fits a frame of core/link.h.
  * RFC:    5321 (paths), 3461 (NOTIFY, RET, ENVID, ORCPT), 6152 and 3030 (BODY), 6531 (SMTPUTF8).
  */
 #ifndef CORE_ENVELOPE_H
@@ -13,7 +17,12 @@
 #include "core/buf.h"
 #include "core/clock.h"
 
-enum { ENV_RCPTS_MAX = 100000, ENV_ADDR_MAX = 1024 };
+enum {
+	ENV_RCPTS_MAX = 100000,
+	ENV_OWNERS_MAX = 1000,
+	ENV_ADDR_MAX = 1024,
+	ENV_BYTES_MAX = 15 << 20
+};
 
 enum env_body { ENV_BODY_7BIT = 0, ENV_BODY_8BITMIME, ENV_BODY_BINARYMIME };
 enum env_ret { ENV_RET_UNSET = 0, ENV_RET_FULL, ENV_RET_HDRS };
@@ -30,13 +39,23 @@ enum env_notify {
 };
 enum { ENV_NO_ROUTE = UINT32_MAX };
 
+/* What a recipient stands for. */
+enum env_kind {
+	ENV_KIND_TO = 0,   /* somebody who gets the message */
+	ENV_KIND_EXPANDED, /* an alias whose members stand beside it: only a notice is due, RFC 3461
+			      5.2.7.3 */
+	ENV_KIND_LIST,     /* a list with an owner, RFC 3461 5.2.7.1: the same */
+};
+
 struct env_rcpt {
 	struct span addr;  /* local@domain, without <>, as the client wrote it */
 	struct span orcpt; /* RFC 3461 4.2, "type;xtext", empty: none */
 	uint32_t
 		idx; /* number in the transaction from 0, never changes; a part keeps its numbers */
 	uint32_t route; /* index in routes, or ENV_NO_ROUTE */
+	uint16_t owner; /* 0: the sender of the message, n: owner[n - 1] stands in its place */
 	uint8_t notify; /* enum env_notify, 0: not given */
+	uint8_t kind;   /* enum env_kind */
 };
 
 struct envelope {
@@ -50,12 +69,23 @@ struct envelope {
 	struct span envid; /* xtext, empty: none */
 	uint32_t route_count;
 	struct span *route; /* encoded, core/route.h; each once */
+	uint32_t owner_count;
+	struct span *owner; /* addresses without <>, never empty */
 	uint32_t rcpt_count;
 	struct env_rcpt *rcpt;
 };
 
-/* Appends the encoded form (format 1) to out. 0, -EMSGSIZE over a limit, -EINVAL (a
- * route that is not there), -ENOMEM; out is unchanged then. Any thread. */
+/* Who is told when recipient i fails, and the sender of the copies that go to it. i must be there.
+ */
+static inline struct span envelope_sender(const struct envelope *e, uint32_t i)
+{
+	uint16_t owner = e->rcpt[i].owner;
+
+	return owner ? e->owner[owner - 1] : e->sender;
+}
+
+/* Appends the encoded form to out. 0, -EMSGSIZE over a limit, -EINVAL (a route or an owner that is
+ * not there), -ENOMEM; out is unchanged then. Any thread. */
 int envelope_encode(const struct envelope *e, struct buf *out);
 /* 0, -EBADMSG (not one of ours, or an index out of range), -ENOMEM. */
 int envelope_decode(struct span s, struct arena *a, struct envelope *out);

@@ -557,6 +557,11 @@ int link_send(struct link *k, unsigned number, uint64_t req, struct span body)
 	return b ? link_end(k, buf_add_span(b, body)) : -ENOTCONN;
 }
 
+size_t link_unsent(const struct link *k)
+{
+	return buf_len(&k->out);
+}
+
 struct slot {
 	uint64_t id; /* 0: free */
 	void *what;

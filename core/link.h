@@ -80,6 +80,8 @@ const struct link_hello *link_peer(const struct link *k);
 /* Queues a message; it leaves at the end of the turn. 0, -ENOTCONN while the link is down, -ENOMEM.
  */
 int link_send(struct link *k, unsigned number, uint64_t req, struct span body);
+/* Bytes that the peer has not taken yet. */
+size_t link_unsent(const struct link *k);
 /* The peer broke the protocol: log, close, down() comes at the end of the turn. */
 void link_refuse(struct link *k, const char *why);
 

@@ -47,6 +47,23 @@ static struct envelope make(void)
 	return e;
 }
 
+static struct span owners[2];
+
+/* The same with members of two lists. */
+static struct envelope make_list(void)
+{
+	struct envelope e = make();
+
+	owners[0] = SPAN("owner-one@example.org");
+	owners[1] = span_of(long_addr, ENV_ADDR_MAX);
+	e.owner_count = 2;
+	e.owner = owners;
+	rcpts[0].owner = 2;
+	rcpts[1].owner = 1;
+	rcpts[2].kind = ENV_KIND_LIST;
+	return e;
+}
+
 static bool same(const struct envelope *a, const struct envelope *b)
 {
 	bool eq = a->ta == b->ta && a->wall_arrival == b->wall_arrival &&
@@ -61,8 +78,12 @@ static bool same(const struct envelope *a, const struct envelope *b)
 		const struct env_rcpt *x = &a->rcpt[i], *y = &b->rcpt[i];
 
 		eq = span_eq(x->addr, y->addr) && span_eq(x->orcpt, y->orcpt) && x->idx == y->idx &&
-		     x->route == y->route && x->notify == y->notify;
+		     x->route == y->route && x->notify == y->notify && x->owner == y->owner &&
+		     x->kind == y->kind;
 	}
+	eq = eq && a->owner_count == b->owner_count;
+	for (uint32_t i = 0; eq && i < a->owner_count; i++)
+		eq = span_eq(a->owner[i], b->owner[i]);
 	return eq;
 }
 
@@ -117,15 +138,30 @@ static void test_limits(void)
 	e = make();
 	rcpts[2].route = 2;
 	is_int(envelope_encode(&e, &b), -EINVAL, "a route that is not there");
+	e = make_list();
+	rcpts[0].owner = 3;
+	is_int(envelope_encode(&e, &b), -EINVAL, "an owner that is not there");
+	e = make_list();
+	rcpts[0].kind = ENV_KIND_LIST + 1;
+	is_int(envelope_encode(&e, &b), -EINVAL, "an unknown kind");
+	e = make_list();
+	owners[1] = SPAN("");
+	is_int(envelope_encode(&e, &b), -EMSGSIZE, "an owner without an address");
+	e = make_list();
+	owners[1] = over;
+	is_int(envelope_encode(&e, &b), -EMSGSIZE, "an owner that is too long");
+	e = make_list();
+	e.owner_count = ENV_OWNERS_MAX + 1;
+	is_int(envelope_encode(&e, &b), -EMSGSIZE, "too many owners");
 	is_int((int64_t)buf_len(&b), 0, "what is refused leaves nothing in the buffer");
 	buf_release(&b);
 }
 
 /* Single bytes of a good one changed: whatever is accepted must be what encoding gives, and safe to
  * walk. */
-static void test_hostile(void)
+static void test_hostile(struct envelope e, const char *name)
 {
-	struct envelope e = make(), back;
+	struct envelope back;
 	struct buf b = { 0 }, again = { 0 };
 	unsigned bad = 0, accepted = 0;
 
@@ -145,16 +181,43 @@ static void test_hostile(void)
 			bad += envelope_encode(&back, &again) != 0 ||
 			       buf_len(&again) != buf_len(&b);
 			for (uint32_t k = 0; k < back.rcpt_count; k++)
-				bad += back.rcpt[k].route != ENV_NO_ROUTE &&
-				       back.rcpt[k].route >= back.route_count;
+				bad += (back.rcpt[k].route != ENV_NO_ROUTE &&
+					back.rcpt[k].route >= back.route_count) ||
+				       (back.rcpt[k].owner && !envelope_sender(&back, k).n);
 		}
 		free(copy);
 		arena_free(a);
 	}
-	ok(accepted > 100 && !bad, "changed bytes: %u of 30000 accepted, each a good envelope",
-	   accepted);
+	ok(accepted > 100 && !bad,
+	   "%s, changed bytes: %u of 30000 accepted, each a good envelope", name, accepted);
 	buf_release(&b);
 	buf_release(&again);
+}
+
+/* What was on disk before there were owners is read as it was, and written so. */
+static void test_former_format(void)
+{
+	struct envelope e = make(), back;
+	struct arena *a = arena_new();
+	struct buf b = { 0 };
+
+	envelope_encode(&e, &b);
+	is_int(b.p[0], 1, "without owners the format is the former one");
+	is_int(envelope_decode(buf_span(&b), a, &back), 0, "which is read");
+	ok(span_eq(envelope_sender(&back, 1), e.sender), "each recipient has the sender");
+	b.r = b.w = 0;
+	e = make_list();
+	envelope_encode(&e, &b);
+	is_int(b.p[0], 2, "with owners it is another");
+	is_int(envelope_decode(buf_span(&b), a, &back), 0, "which is read");
+	ok(span_eq(envelope_sender(&back, 0), owners[1]) &&
+		   span_eq(envelope_sender(&back, 1), owners[0]) &&
+		   span_eq(envelope_sender(&back, 2), e.sender),
+	   "each recipient has its own sender");
+	b.p[0] = 3;
+	is_int(envelope_decode(buf_span(&b), a, &back), -EBADMSG, "an unknown format is refused");
+	buf_release(&b);
+	arena_free(a);
 }
 
 static void test_counts(void)
@@ -192,8 +255,12 @@ int main(void)
 	test_round_trip(&bounce, "an empty one from nowhere");
 	addr_parse(SPAN("192.0.2.1"), &bounce.client);
 	test_round_trip(&bounce, "from IPv4");
+	e = make_list();
+	test_round_trip(&e, "a list");
 	test_limits();
+	test_former_format();
 	test_counts();
-	test_hostile();
+	test_hostile(make(), "plain");
+	test_hostile(make_list(), "a list");
 	return plan_done();
 }
