@@ -177,8 +177,8 @@ static int get_rcpts(struct wire_r *r, struct arena *a, struct envelope *e, uint
 		c->kind = format == FORMAT_OWNERS ? wire_get_u8(r) : ENV_KIND_TO;
 		more |= c->kind != ENV_KIND_TO;
 		if (c->addr.n > ENV_ADDR_MAX || c->orcpt.n > ENV_ADDR_MAX ||
-		    (c->route != ENV_NO_ROUTE && c->route >= e->route_count) ||
-		    !owner_fits(e, c) || c->kind > ENV_KIND_LIST)
+		    (c->route != ENV_NO_ROUTE && c->route >= e->route_count) || !owner_fits(e, c) ||
+		    c->kind > ENV_KIND_LIST)
 			return -EBADMSG;
 	}
 	/* One envelope has one form. */

@@ -57,6 +57,8 @@ enum msg_ask_flags {
 	MSG_ASK_LOCAL_NO_RELAY = 1u << 2, /* lmtp_does_not_imply_relaying */
 	MSG_ASK_CLIENT_OK = 1u << 3,      /* the session check said quick:ok */
 	MSG_ASK_CLIENT_RELAY = 1u << 4,   /* the session check said quick:relay */
+	MSG_ASK_NOTICE = 1u << 5, /* qmgr's: who gets a notice to this address? No checks, and an
+				     answer without a route is one too */
 };
 
 /* The connection after an attempt. */

@@ -45,9 +45,12 @@ struct ta *aq_ta_new(struct span envelope, const struct cdb_ref *ref, int *error
 		if (ta->env.rcpt[i].idx != i)
 			goto fail;
 	ta->rcpt = arena_alloc(a, (ta->env.rcpt_count + 1) * sizeof *ta->rcpt);
+	ta->dsn_count = arena_alloc(a, (ta->env.owner_count + 1) * sizeof *ta->dsn_count);
 	*error = -ENOMEM;
-	if (!ta->rcpt)
+	if (!ta->rcpt || !ta->dsn_count)
 		goto fail;
+	for (uint32_t i = 0; i <= ta->env.owner_count; i++)
+		atomic_init(&ta->dsn_count[i], 0);
 	memset(ta->rcpt, 0, ta->env.rcpt_count * sizeof *ta->rcpt);
 	atomic_store(&ta->open, ta->env.rcpt_count);
 	*error = 0;
@@ -128,6 +131,21 @@ void aq_take(unsigned n)
 void aq_give(unsigned n)
 {
 	atomic_fetch_sub(&count, n);
+}
+
+unsigned aq_first_owner(const struct ta *ta, uint32_t *idx, unsigned len)
+{
+	uint16_t owner = ta->env.rcpt[idx[0]].owner;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < len; i++)
+		if (ta->env.rcpt[idx[i]].owner == owner) {
+			uint32_t other = idx[n];
+
+			idx[n++] = idx[i];
+			idx[i] = other;
+		}
+	return n;
 }
 
 static void free_reply(struct rcu_head *head)

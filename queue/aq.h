@@ -104,8 +104,9 @@ struct ta {
 	uint64_t req;
 	int error;
 
-	atomic_uint dsn_count; /* DSNs about failures: on their way or durable; kept over restarts
-				  as "some" or "none" */
+	/* DSNs about failures to the sender (0) and to owner n - 1: on their way or durable; kept
+	 * over restarts as "some" or "none". */
+	atomic_uint *dsn_count;
 
 	/* The committer's. */
 	struct {
@@ -147,6 +148,14 @@ unsigned aq_max(void);
 /* Takes room for n, even over the ceiling: one transaction is never torn apart for counting. */
 void aq_take(unsigned n);
 void aq_give(unsigned n);
+
+/* Moves those with the owner of the first one to the front of idx; returns how many. */
+unsigned aq_first_owner(const struct ta *ta, uint32_t *idx, unsigned count);
+/* Of the one who is told of that recipient. */
+static inline atomic_uint *aq_dsn_count(const struct ta *ta, uint32_t idx)
+{
+	return &ta->dsn_count[ta->env.rcpt[idx].owner];
+}
 
 /* Keeps a copy of the reply with the recipient; its loop only. remote: who said it, NULL: we. */
 void aq_rcpt_reply(struct rcpt *r, struct span reply, uint8_t stage, const struct addr *remote);

@@ -6,7 +6,9 @@
 #include "core/ids.h"
 #include "core/thread.h"
 #include "queue/inventory.h"
+#include "queue/listing.h"
 #include "queue/rebuild.h"
+#include "queue/tail.h"
 #include "queue/tool.h"
 #include "queue/unstuff.h"
 
@@ -29,7 +31,8 @@ static void usage(FILE *out)
 		"  -h        this text        -V        version\n"
 		"commands:\n"
 		"  ls [-l] [-j]       segments and files with sizes and records; -l: each record too; -j: JSON lines\n"
-		"  cat [-r] ID        content of a message as it was received; -r: with our Received line\n"
+		"  cat [-r | -e] ID   content of a message as it was received; -r: with our Received line;\n"
+		"                     -e: its envelope instead\n"
 		"  check [-q]         compares all CRCs; -q: says only what is damaged\n"
 		"  rebuild [-n] [-F]  makes a new queue database when the old one is lost or damaged;\n"
 		"                     -n: lists what it would do; -F: even if the old one can be read\n");
@@ -344,7 +347,25 @@ static int copy_out(const struct cdb_record *rec, bool received)
 	return EX_OK;
 }
 
-static int do_cat(const struct tool_spool *t, const char *id, bool received)
+/* As it was accepted: what became of its recipients is in the database. */
+static int print_envelope(struct inventory *v, const struct find *f)
+{
+	struct buf out = { 0 };
+	int rc;
+	struct ta *ta = tail_ta(inventory_reader(v), &f->ref, f->id, &rc);
+
+	if (!ta)
+		fatal(EX_DATAERR, "the envelope is damaged: %s", strerror(-rc));
+	if (listing_envelope(ta, &out))
+		fatal(EX_OSERR, "no memory");
+	if (fwrite(buf_span(&out).p, 1, buf_len(&out), stdout) != buf_len(&out) || fflush(stdout))
+		fatal(EX_IOERR, "cannot write: %s", strerror(errno));
+	buf_release(&out);
+	aq_ta_free(ta);
+	return EX_OK;
+}
+
+static int do_cat(const struct tool_spool *t, const char *id, bool received, bool envelope)
 {
 	struct find f = { .found = false };
 	struct inventory_calls calls = { NULL, find_record, NULL, &f };
@@ -362,7 +383,7 @@ static int do_cat(const struct tool_spool *t, const char *id, bool received)
 	int rc = cdb_open_record(inventory_reader(v), &f.ref, f.id, &rec);
 	if (rc)
 		fatal(EX_DATAERR, "%s: %s", id, strerror(-rc));
-	rc = copy_out(&rec, received);
+	rc = envelope ? print_envelope(v, &f) : copy_out(&rec, received);
 	cdb_close_record(inventory_reader(v), &rec);
 	inventory_free(v);
 	store_close(store);
@@ -372,7 +393,7 @@ static int do_cat(const struct tool_spool *t, const char *id, bool received)
 /* ---- the command line */
 
 struct flags {
-	bool j, l, r, q, n, F;
+	bool j, l, r, e, q, n, F;
 };
 
 static int parse_flags(int argc, char **argv, const char *allowed, struct flags *f)
@@ -384,6 +405,7 @@ static int parse_flags(int argc, char **argv, const char *allowed, struct flags 
 		f->j |= o == 'j';
 		f->l |= o == 'l';
 		f->r |= o == 'r';
+		f->e |= o == 'e';
 		f->q |= o == 'q';
 		f->n |= o == 'n';
 		f->F |= o == 'F';
@@ -398,7 +420,7 @@ static int parse_flags(int argc, char **argv, const char *allowed, struct flags 
 int main(int argc, char **argv)
 {
 	static const char *const names[] = { "ls", "cat", "check", "rebuild" };
-	static const char *const allowed[] = { "+lj", "+r", "+q", "+nF" };
+	static const char *const allowed[] = { "+lj", "+re", "+q", "+nF" };
 	const char *dir = NULL, *conf = NULL;
 	struct flags f = { .j = false };
 	struct tool_spool t;
@@ -425,7 +447,7 @@ int main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	int used = parse_flags(argc - at, argv + at, allowed[c], &f), words = argc - at - used;
-	if (words != (c == 1)) {
+	if (words != (c == 1) || (f.r && f.e)) {
 		usage(stderr);
 		return EX_USAGE;
 	}
@@ -435,7 +457,7 @@ int main(int argc, char **argv)
 	case 0:
 		return do_ls(&t, f.l, f.j);
 	case 1:
-		return do_cat(&t, argv[at + used], f.r);
+		return do_cat(&t, argv[at + used], f.r, f.e);
 	case 2:
 		return do_check(&t, f.q);
 	default:

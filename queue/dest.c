@@ -125,9 +125,10 @@ static struct lane **lane_bucket(const struct dest *d, uint64_t key)
 	return &d->of->lane[hash_mix(key, (uint64_t)(uintptr_t)d) % LANE_BUCKETS];
 }
 
-static struct lane *lane_get(struct dest *d, const struct ta *ta)
+static struct lane *lane_get(struct dest *d, const struct ta *ta, uint32_t idx)
 {
-	uint64_t key = hash_mix(addr_ip_hash(&ta->env.client), span_hash(ta->env.sender));
+	uint64_t key =
+		hash_mix(addr_ip_hash(&ta->env.client), span_hash(envelope_sender(&ta->env, idx)));
 	struct lane **b = lane_bucket(d, key);
 
 	for (struct lane *g = *b; g; g = g->chain)
@@ -208,14 +209,19 @@ static void job_extend(struct job *j, const uint32_t *idx, unsigned count)
 	j->count += count;
 }
 
+static bool same_owner(const struct ta *ta, uint32_t a, uint32_t b)
+{
+	return ta->env.rcpt[a].owner == ta->env.rcpt[b].owner;
+}
+
 void dest_add(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
 {
 	struct qloop *l = d->of->l;
-	struct lane *g = lane_get(d, ta);
+	struct lane *g = lane_get(d, ta, idx[0]);
 	struct job *last = g->head ? caa_container_of(g->tail, struct job, next) : NULL;
 
 	/* Recipients of one message that come one by one, from retries, go out together. */
-	if (last && last->ta == ta) {
+	if (last && last->ta == ta && same_owner(ta, last->idx[0], idx[0])) {
 		job_extend(last, idx, count);
 		return;
 	}

@@ -2,7 +2,7 @@
  * queue/dest.h - destinations of one loop: equal route bytes, their waiting jobs, fair between
  * senders.
  *
- * Lane:   the jobs of one client and envelope sender, first in, first out. Lanes take turns; while
+ * Lane:   the jobs of one client and envelope sender (for members of a list: its owner), first in, first out. Lanes take turns; while
  *         another waits, a lane has at most half of the slots. So one list of 100,000 never delays
  *         another's mail.
  * Owner:  the loop.
@@ -16,7 +16,7 @@
 
 enum { DEST_INLINE_RCPTS = 4 };
 
-/* Recipients of one transaction that wait for the same destination. */
+/* Recipients of one transaction that wait for the same destination and have the same sender. */
 struct job {
 	struct job *next;
 	struct ta *ta;
@@ -72,7 +72,7 @@ bool dests_some(struct dests *t, unsigned *bucket, void (*fn)(struct dest *d, vo
 void dests_sweep(struct dests *t, usec_t keep_usec);
 unsigned dests_count(const struct dests *t);
 
-/* Queue recipients; idx is copied. */
+/* Queue recipients, which all have the same owner; idx is copied. */
 void dest_add(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count);
 /* The lane whose turn it is, when `slots` attempts may go on; NULL: nothing waits, or each lane
  * that waits has its share already. It stays in front until dest_taken(). */

@@ -15,19 +15,27 @@
 
 enum { LINE_998 = 998, TEXT_BYTES_MAX = 8 << 20, SMALL_FROM_MAX = 256 << 20 };
 
-/* A DSN on its way to the disk. */
-struct pending {
-	struct qloop *l;
-	struct ta *about; /* whose recipients wait for it; NULL: a notice */
-	unsigned count;
-	uint32_t idx[];
-};
-
 /* The text of one. */
 struct made {
 	struct buf text;
 	bool utf8;
 };
+
+/* A DSN on its way: smar says who gets it, then it goes to the disk. */
+struct pending {
+	struct qloop *l;
+	struct ta *about; /* whose recipients wait for it; NULL: a notice */
+	uint64_t id;
+	struct made made; /* empty: it is made when it is known who gets it */
+	unsigned count;
+	uint32_t idx[];
+};
+
+static void pending_free(struct pending *own)
+{
+	buf_release(&own->made.text);
+	free(own);
+}
 
 static void ended(struct pending *p)
 {
@@ -35,16 +43,18 @@ static void ended(struct pending *p)
 		outcome_ended(p->l, p->about, p->idx, p->count);
 		dsn_settle(p->l, p->about);
 	}
-	free(p);
+	pending_free(p);
 }
 
-static void undone(struct pending *p)
+/* Another time: its recipients fail anew. */
+static void undone(struct pending *p, const char *what, int error)
 {
+	log_event(LOG_LV_ERROR, LOG_SEV_ERR, "dsn", "stat=DSN not %s, error=%d", what, error);
 	if (p->about) {
-		atomic_fetch_sub(&p->about->dsn_count, 1);
+		atomic_fetch_sub(aq_dsn_count(p->about, p->idx[0]), 1);
 		outcome_no_dsn(p->l, p->about, p->idx, p->count);
 	}
-	free(p);
+	pending_free(p);
 }
 
 /* In the loop that made it. */
@@ -53,23 +63,27 @@ static void answered(struct ta *ta, int error)
 	struct pending *p = ta->asker;
 
 	if (error) {
-		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "dsn", "stat=DSN not committed, error=%d",
-			  error);
-		undone(p);
+		undone(p, "committed", error);
+		aq_give(ta->env.rcpt_count);
 		aq_ta_free(ta);
 		return;
 	}
 	stats_add(QMGR_STAT_DSNS, 1);
-	const uint32_t first = 0;
-	routes_queue(p->l, ta, &first, 1, true);
+	uint32_t idx[ROUTES_WHO_MAX];
+	for (uint32_t i = 0; i < ta->env.rcpt_count; i++)
+		idx[i] = i;
+	routes_queue(p->l, ta, idx, ta->env.rcpt_count, true);
 	ended(p);
 }
 
-/* All of the original, or its header? The first bounce of a message (which is counted already) has
- * all. */
-static bool wants_whole(struct qloop *l, const struct ta *ta, enum dsn_kind kind)
+/* All of the original, or its header? The first bounce of a message to somebody (which is counted
+ * already) has all. RET= is the author's word about the author's notices. */
+static bool wants_whole(struct qloop *l, const struct ta *ta, uint32_t idx, enum dsn_kind kind)
 {
-	if (kind != DSN_FAILED || ta->env.ret == ENV_RET_HDRS || atomic_load(&ta->dsn_count) > 1)
+	bool author = !ta->env.rcpt[idx].owner;
+
+	if (kind != DSN_FAILED || (author && ta->env.ret == ENV_RET_HDRS) ||
+	    atomic_load(aq_dsn_count(ta, idx)) > 1)
 		return false;
 	return !(qmgr_live(l->q)->dsn_handling_flags & QMGR_DSN_F_HEADER_ONLY);
 }
@@ -92,7 +106,7 @@ static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 	const struct qmgr_options *o = qmgr_live(l->q);
 	struct dsn_rcpt *r = xcalloc(count, sizeof *r);
 	struct buf original = { 0 };
-	bool whole = wants_whole(l, ta, kind);
+	bool whole = wants_whole(l, ta, idx[0], kind);
 	int rc = dsn_original(l->q->global.cdb_base_directory, &ta->ref, ta->id,
 			      o->dsn_handling_max_returned_size, &whole, &original);
 	if (rc)
@@ -101,8 +115,8 @@ static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 	for (unsigned i = 0; i < count; i++)
 		r[i] = describe(ta, idx[i]);
 	struct dsn_text t = { .hostname = l->q->global.hostname,
-			      .sender = ta->env.sender,
-			      .envid = ta->env.envid,
+			      .sender = envelope_sender(&ta->env, idx[0]),
+			      .envid = ta->env.rcpt[idx[0]].owner ? SPAN("") : ta->env.envid,
 			      .id = id,
 			      .about = ta->id,
 			      .random = span_hash(span_of(&id, sizeof id)),
@@ -164,74 +178,80 @@ static int write_content(struct qloop *l, uint64_t id, struct span text, struct 
 	return cdb_file_finish(l->q->writer, &f, &h, envelope, ref);
 }
 
-/* To the disk; not committed yet. */
-static int store(struct qloop *l, struct span to, const struct made *m, uint64_t id,
-		 struct ta **out)
+/* To the disk, for those for whom its addressee stands; not committed yet. */
+static int store(struct pending *p, const struct routes_who *w, struct ta **out)
 {
-	struct env_rcpt rcpt = { .addr = to, .route = ENV_NO_ROUTE };
-	struct envelope e = { .ta = id,
+	struct envelope e = { .ta = p->id,
 			      .wall_arrival = clock_steady(),
 			      .client = { .family = ADDR_IPV4, .ip = { 127, 0, 0, 1 } },
 			      .sender = SPAN(""),
-			      .flags = (uint16_t)(ENV_DSN | (m->utf8 ? ENV_SMTPUTF8 : 0)),
+			      .flags = (uint16_t)(ENV_DSN | (p->made.utf8 ? ENV_SMTPUTF8 : 0)),
 			      .body = ENV_BODY_8BITMIME,
-			      .rcpt_count = 1,
-			      .rcpt = &rcpt };
+			      .route_count = w->route_count,
+			      .route = (struct span *)w->route,
+			      .rcpt_count = w->count,
+			      .rcpt = (struct env_rcpt *)w->to };
 	struct buf blob = { 0 };
 	struct cdb_ref ref;
 	int rc = envelope_encode(&e, &blob);
 
 	if (!rc)
-		rc = write_content(l, id, buf_span(&m->text), buf_span(&blob), &ref);
+		rc = write_content(p->l, p->id, buf_span(&p->made.text), buf_span(&blob), &ref);
 	if (!rc)
 		*out = aq_ta_new(buf_span(&blob), &ref, &rc);
 	buf_release(&blob);
 	return rc;
 }
 
-/* m, which failed to be made if error is set, goes to `to`. */
-static void commit(struct pending *p, struct span to, uint64_t id, struct made *m, int error)
+static void who_gets_it(struct qloop *l, void *arg, const struct routes_who *w)
 {
+	struct pending *p = arg;
 	struct ta *dsn = NULL;
+	int rc = w->error;
 
-	if (!error)
-		error = store(p->l, to, m, id, &dsn);
-	buf_release(&m->text);
-	if (error) {
-		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "dsn", "stat=DSN not written, error=%d",
-			  error);
-		undone(p);
+	if (!rc && !buf_len(&p->made.text))
+		rc = make_text(l, p->about, p->idx, p->count, DSN_FAILED, p->id, &p->made);
+	if (!rc)
+		rc = store(p, w, &dsn);
+	buf_release(&p->made.text);
+	if (rc) {
+		undone(p, "written", rc);
 		return;
 	}
-	aq_take(1);
-	atomic_store(&dsn->active, 1);
-	dsn->home = p->l->loop;
+	aq_take(dsn->env.rcpt_count);
+	atomic_store(&dsn->active, dsn->env.rcpt_count);
+	dsn->home = l->loop;
 	dsn->answered = answered;
 	dsn->asker = p;
-	commit_request(p->l->q->committer, dsn);
+	commit_request(l->q->committer, dsn);
 }
 
 static struct pending *pending_new(struct qloop *l, struct ta *about, const uint32_t *idx,
 				   unsigned count)
 {
-	struct pending *p = xmalloc(sizeof *p + count * sizeof *idx);
+	struct pending *p = xcalloc(1, sizeof *p + count * sizeof *idx);
 
-	*p = (struct pending){ .l = l, .about = about, .count = count };
+	*p = (struct pending){
+		.l = l, .about = about, .id = id_make(qids_next(l->q), 0), .count = count
+	};
 	memcpy(p->idx, idx, count * sizeof *idx);
 	if (about)
-		atomic_fetch_add(&about->dsn_count, 1);
+		atomic_fetch_add(aq_dsn_count(about, idx[0]), 1);
 	return p;
 }
 
+/* All recipients have the same sender. A notice that nobody waits for is made at once: its
+ * transaction may be gone when smar answers. */
 static void send_dsn(struct qloop *l, struct ta *about, struct ta *ta, const uint32_t *idx,
 		     unsigned count, enum dsn_kind kind)
 {
 	struct pending *p = pending_new(l, about, idx, count);
-	uint64_t id = id_make(qids_next(l->q), 0);
-	struct made m = { .utf8 = false };
-	int rc = make_text(l, ta, idx, count, kind, id, &m);
+	int rc = about ? 0 : make_text(l, ta, idx, count, kind, p->id, &p->made);
 
-	commit(p, ta->env.sender, id, &m, rc);
+	if (rc)
+		undone(p, "written", rc);
+	else
+		routes_who(l, envelope_sender(&ta->env, idx[0]), who_gets_it, p);
 }
 
 /* Whom is a DSN owed? Puts those to the front; returns how many. */
@@ -239,7 +259,7 @@ static unsigned owed(const struct ta *ta, const uint32_t *idx, unsigned count, e
 		     uint32_t *yes, uint32_t *no, unsigned *no_count)
 {
 	static const uint8_t bit[] = { ENV_NOTIFY_FAILURE, ENV_NOTIFY_DELAY, ENV_NOTIFY_SUCCESS,
-				       ENV_NOTIFY_SUCCESS };
+				       ENV_NOTIFY_SUCCESS, ENV_NOTIFY_SUCCESS };
 	bool by_default = kind == DSN_FAILED || kind == DSN_DELAYED;
 	unsigned n = 0;
 
@@ -247,7 +267,8 @@ static unsigned owed(const struct ta *ta, const uint32_t *idx, unsigned count, e
 	for (unsigned i = 0; i < count; i++) {
 		uint8_t notify = ta->env.rcpt[idx[i]].notify;
 
-		if (ta->env.sender.n && (notify ? (notify & bit[kind]) != 0 : by_default))
+		if (envelope_sender(&ta->env, idx[i]).n &&
+		    (notify ? (notify & bit[kind]) != 0 : by_default))
 			yes[n++] = idx[i];
 		else
 			no[(*no_count)++] = idx[i];
@@ -260,16 +281,17 @@ struct bounce {
 	struct bounce *next;
 	struct qloop *l;
 	struct ta *ta;
+	uint16_t owner; /* who is told, as in struct env_rcpt */
 	struct timer timer;
 	unsigned count, cap;
 	uint32_t *idx;
 };
 
-static struct bounce **bounce_at(struct qloop *l, const struct ta *ta)
+static struct bounce **bounce_at(struct qloop *l, const struct ta *ta, uint16_t owner)
 {
 	struct bounce **at = &l->bounces;
 
-	while (*at && (*at)->ta != ta)
+	while (*at && ((*at)->ta != ta || (*at)->owner != owner))
 		at = &(*at)->next;
 	return at;
 }
@@ -285,7 +307,7 @@ static void bounce_send(struct bounce *b, unsigned n)
 	b->count -= n;
 	memmove(b->idx, b->idx + n, b->count * sizeof *b->idx);
 	if (!b->count) {
-		*bounce_at(l, ta) = b->next;
+		*bounce_at(l, ta, b->owner) = b->next;
 		loop_timer_stop(l->loop, &b->timer);
 		free(b->idx);
 		free(b);
@@ -314,19 +336,23 @@ static void bounce_timer(struct timer *t)
 	struct bounce *b = caa_container_of(t, struct bounce, timer);
 	struct qloop *l = b->l;
 	struct ta *ta = b->ta;
+	uint16_t owner = b->owner;
 
-	while ((b = *bounce_at(l, ta)))
+	while ((b = *bounce_at(l, ta, owner)))
 		bounce_send(b, fits(b));
 }
 
+/* All with the same owner. */
 static void bounce_add(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
 {
-	struct bounce **at = bounce_at(l, ta), *b = *at;
+	uint16_t owner = ta->env.rcpt[idx[0]].owner;
+	struct bounce **at = bounce_at(l, ta, owner), *b = *at;
 
 	if (!b) {
 		b = *at = xcalloc(1, sizeof *b);
 		b->l = l;
 		b->ta = ta;
+		b->owner = owner;
 		b->timer.fn = bounce_timer;
 		loop_timer_after(l->loop, &b->timer, qmgr_live(l->q)->dsn_handling_merge_delay_max);
 	}
@@ -338,17 +364,31 @@ static void bounce_add(struct qloop *l, struct ta *ta, const uint32_t *idx, unsi
 	b->count += count;
 }
 
+/* One of the transaction's bounces that need not wait; NULL: all may still grow, or there is none.
+ * ta is looked at only when one is found: its recipients that wait here keep it alive. */
+static struct bounce *bounce_due(struct qloop *l, struct ta *ta, unsigned max)
+{
+	struct bounce *one = NULL;
+	unsigned waiting = 0;
+
+	for (struct bounce *b = l->bounces; b; b = b->next) {
+		if (b->ta != ta)
+			continue;
+		if (b->count >= max)
+			return b;
+		waiting += b->count;
+		one = b;
+	}
+	return one && atomic_load(&ta->active) <= waiting ? one : NULL;
+}
+
 void dsn_settle(struct qloop *l, struct ta *ta)
 {
 	unsigned max = qmgr_live(l->q)->dsn_handling_max_errors_per_dsn;
 	struct bounce *b;
 
-	/* ta is looked at only when it is found: its recipients that wait here keep it alive. */
-	while ((b = *bounce_at(l, ta))) {
-		if (b->count < max && atomic_load(&ta->active) > b->count)
-			return;
+	while ((b = bounce_due(l, ta, max)))
 		bounce_send(b, fits(b));
-	}
 }
 
 static void log_rcpts(struct ta *ta, uint32_t idx, unsigned count, const char *stat)
@@ -391,8 +431,15 @@ static bool send_small(struct qloop *l, struct ta *ta, const uint32_t *idx, unsi
 		return false;
 	}
 	log_rcpts(ta, idx[0], count, "DSN is sent again, smaller");
-	commit(pending_new(l, ta, idx, count), ta->env.rcpt[idx[0]].addr,
-	       id_make(qids_next(l->q), 0), &m, 0);
+	struct pending *p = pending_new(l, ta, idx, count);
+	struct env_rcpt *to = xcalloc(count, sizeof *to);
+	for (unsigned i = 0; i < count; i++)
+		to[i] = (struct env_rcpt){ .addr = ta->env.rcpt[idx[i]].addr,
+					   .idx = i,
+					   .route = ENV_NO_ROUTE };
+	p->made = m;
+	who_gets_it(l, p, &(struct routes_who){ .count = count, .to = to });
+	free(to);
 	return true;
 }
 
@@ -401,8 +448,10 @@ void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned co
 	uint32_t *yes = xmalloc(2 * (size_t)count * sizeof *yes), *no = yes + count;
 	unsigned no_count, n = owed(ta, idx, count, DSN_FAILED, yes, no, &no_count);
 
-	if (n)
-		bounce_add(l, ta, yes, n);
+	for (unsigned at = 0, same; at < n; at += same) {
+		same = aq_first_owner(ta, yes + at, n - at);
+		bounce_add(l, ta, yes + at, same);
+	}
 	if (no_count && (!(ta->env.flags & ENV_DSN) || !send_small(l, ta, no, no_count))) {
 		log_rcpts(ta, no[0], no_count,
 			  ta->env.flags & ENV_DSN ? "DSN is not deliverable and dropped"
@@ -419,8 +468,10 @@ void dsn_notice(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned co
 	uint32_t *yes = count <= 4 ? few : xmalloc(2 * (size_t)count * sizeof *yes);
 	unsigned no_count, n = owed(ta, idx, count, kind, yes, yes + count, &no_count);
 
-	if (n)
-		send_dsn(l, NULL, ta, yes, n, kind);
+	for (unsigned at = 0, same; at < n; at += same) {
+		same = aq_first_owner(ta, yes + at, n - at);
+		send_dsn(l, NULL, ta, yes + at, same, kind);
+	}
 	if (yes != few)
 		free(yes);
 }

@@ -4,6 +4,8 @@
  *
  * Owner: the loop that saw the failure. The recipients stay active until the DSN is durable; then
  *        they end.
+ * To:    the sender, for members of a list its owner; where that is an alias here, those it stands
+ *        for. Each of them gets DSNs of its own, always from the null reverse-path.
  * Never: a DSN to the null reverse-path (RFC 5321 4.5.5), or for NOTIFY=NEVER (RFC 3461 4.1).
  * Form:  R 10.4; with flag MIME_Format a multipart/report of RFC 3464.
  */
@@ -18,7 +20,7 @@ void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned co
 /* After each outcome: sends what waits for nothing any more. ta may be gone. */
 void dsn_settle(struct qloop *l, struct ta *ta);
 /* What a notice says of its recipients, the Action of RFC 3464 2.3.3. */
-enum dsn_kind { DSN_FAILED = 0, DSN_DELAYED, DSN_RELAYED, DSN_DELIVERED };
+enum dsn_kind { DSN_FAILED = 0, DSN_DELAYED, DSN_RELAYED, DSN_DELIVERED, DSN_EXPANDED };
 
 /* A notice to those who want one of this kind (delayed: by default, success: when NOTIFY asks for
  * it); nothing changes for the recipients. */

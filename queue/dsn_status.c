@@ -12,6 +12,7 @@ static const struct {
 	[DSN_DELAYED] = { "delayed", { "4.4.7", 5 } },
 	[DSN_RELAYED] = { "relayed", { "2.0.0", 5 } },
 	[DSN_DELIVERED] = { "delivered", { "2.0.0", 5 } },
+	[DSN_EXPANDED] = { "expanded", { "2.0.0", 5 } },
 };
 
 static bool has_code(struct span reply)
@@ -32,7 +33,7 @@ static struct span enhanced(struct span reply, enum dsn_kind kind)
 	struct span s = has_code(reply) ? span_from(reply, 4) : reply;
 	size_t n = 0;
 	unsigned dots = 0;
-	bool success = kind == DSN_RELAYED || kind == DSN_DELIVERED;
+	bool success = kind >= DSN_RELAYED;
 
 	while (n < s.n && (ascii_isdigit(s.p[n]) || s.p[n] == '.'))
 		dots += s.p[n++] == '.';

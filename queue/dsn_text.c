@@ -28,6 +28,10 @@ static const struct {
 			  "confirms no deliveries: you will get no further notice of success.\r\n",
 			  "generated" },
 	[DSN_DELIVERED] = { "Delivered mail", "A mail from you was delivered.\r\n", "generated" },
+	[DSN_EXPANDED] = { "Expanded mail",
+			   "A mail from you was passed on to all for whom the\r\n"
+			   "address stands: you will get no further notice of success.\r\n",
+			   "generated" },
 };
 
 static const struct {

@@ -57,7 +57,7 @@ static int load_rcpts(struct store *s, struct ta *ta)
 		ta->c.rcpt[idx].done = ta->c.rcpt[idx].marked = true;
 		ta->c.rcpt[idx].reported = store_mark_reported(store_iter_value(it));
 		if (ta->c.rcpt[idx].reported)
-			atomic_store(&ta->dsn_count, 1);
+			atomic_store(aq_dsn_count(ta, idx), 1);
 		atomic_store(&ta->rcpt[idx].state, RCPT_DONE);
 		atomic_fetch_sub(&ta->open, 1);
 	}

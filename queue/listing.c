@@ -98,6 +98,32 @@ static char mark_of(const struct ta *ta, const uint32_t *idx, unsigned count)
 	return all_held ? '!' : ' ';
 }
 
+/* The address that the client gave when it is another one; empty: it is not. */
+static struct span original_of(const struct ta *ta, uint32_t idx, char dst[static ENV_ADDR_MAX])
+{
+	struct span s = qrow_original(ta->env.rcpt[idx].orcpt, dst);
+
+	return span_caseeq(s, ta->env.rcpt[idx].addr) ? SPAN("") : s;
+}
+
+static int put_rcpt_line(const struct ta *ta, uint32_t idx, struct buf *out)
+{
+	char text[ENV_ADDR_MAX];
+	struct span original = original_of(ta, idx, text);
+	int rc = buf_printf(out, "%50s", "");
+
+	if (!rc)
+		rc = put_addr(ta->env.rcpt[idx].addr, out);
+	if (!rc && original.n) {
+		rc = buf_add_span(out, SPAN(" (for "));
+		if (!rc)
+			rc = put_addr(original, out);
+		if (!rc)
+			rc = buf_add_span(out, SPAN(")"));
+	}
+	return rc ? rc : buf_add(out, "\n", 1);
+}
+
 int listing_text(const struct ta *ta, const uint32_t *idx, unsigned count, struct buf *out)
 {
 	char id[ID_TEXT_MAX], when[64];
@@ -124,11 +150,7 @@ int listing_text(const struct ta *ta, const uint32_t *idx, unsigned count, struc
 				rc = buf_printf(out, ")\n");
 		}
 		if (!rc)
-			rc = buf_printf(out, "%50s", "");
-		if (!rc)
-			rc = put_addr(ta->env.rcpt[idx[i]].addr, out);
-		if (!rc)
-			rc = buf_add(out, "\n", 1);
+			rc = put_rcpt_line(ta, idx[i], out);
 	}
 	return rc;
 }
@@ -167,6 +189,20 @@ static int put_route_member(const struct ta *ta, uint32_t idx, struct buf *out)
 	return rc;
 }
 
+/* What only members of aliases and lists have. */
+static int put_alias_members(const struct ta *ta, uint32_t idx, struct buf *out)
+{
+	static const char *const kind[] = { "", "alias", "list" };
+	const struct env_rcpt *e = &ta->env.rcpt[idx];
+	char text[ENV_ADDR_MAX];
+	struct span original = original_of(ta, idx, text);
+	int rc = original.n ? put_member("original", original, out) : 0;
+
+	if (!rc && e->owner)
+		rc = put_member("owner", envelope_sender(&ta->env, idx), out);
+	return rc || !e->kind ? rc : put_member("kind", span_str(kind[e->kind]), out);
+}
+
 static int put_rcpt(const struct ta *ta, uint32_t idx, struct buf *out)
 {
 	struct rcpt *r = &ta->rcpt[idx];
@@ -176,6 +212,8 @@ static int put_rcpt(const struct ta *ta, uint32_t idx, struct buf *out)
 
 	if (!rc)
 		rc = listing_json_string(ta->env.rcpt[idx].addr, out);
+	if (!rc)
+		rc = put_alias_members(ta, idx, out);
 	if (!rc)
 		rc = buf_printf(out, ",\"state\":\"%s\",\"attempts\":%u", state_name(state),
 				atomic_load(&r->attempts));
@@ -257,18 +295,43 @@ static int show_notify(uint8_t notify, struct buf *out)
 			  notify & ENV_NOTIFY_DELAY ? " delay" : "");
 }
 
+static int show_addr(const char *name, struct span addr, struct buf *out)
+{
+	int rc = buf_printf(out, "%s", name);
+
+	if (!rc)
+		rc = put_addr(addr, out);
+	return rc ? rc : buf_add(out, "\n", 1);
+}
+
+static int show_alias(const struct ta *ta, uint32_t idx, struct buf *out)
+{
+	static const char *const kind[] = {
+		"", "  kind:     alias, its members stand beside it\n",
+		"  kind:     list with an owner, its members stand beside it\n"
+	};
+	const struct env_rcpt *e = &ta->env.rcpt[idx];
+	char text[ENV_ADDR_MAX];
+	struct span original = original_of(ta, idx, text);
+	int rc = original.n ? show_addr("  original: ", original, out) : 0;
+
+	if (!rc && e->owner)
+		rc = show_addr("  owner:    ", envelope_sender(&ta->env, idx), out);
+	return rc ? rc : buf_add_span(out, span_str(kind[e->kind]));
+}
+
 static int show_rcpt(const struct ta *ta, uint32_t idx, struct buf *out)
 {
 	struct rcpt *r = &ta->rcpt[idx];
 	struct span reply = aq_rcpt_last(r);
 	uint8_t state = atomic_load(&r->state);
 	usec_t last = atomic_load(&r->wall_last), next = atomic_load(&r->wall_next);
-	int rc = buf_add_span(out, SPAN("recipient:  "));
+	int rc = show_addr("recipient:  ", ta->env.rcpt[idx].addr, out);
 
 	if (!rc)
-		rc = put_addr(ta->env.rcpt[idx].addr, out);
+		rc = show_alias(ta, idx, out);
 	if (!rc)
-		rc = buf_printf(out, "\n  state:    %s\n  attempts: %u\n", state_name(state),
+		rc = buf_printf(out, "  state:    %s\n  attempts: %u\n", state_name(state),
 				atomic_load(&r->attempts));
 	if (!rc && last)
 		rc = put_when("  last:     ", last, out);
@@ -310,7 +373,7 @@ static int show_options(const struct envelope *e, struct buf *out)
 	return rc ? rc : buf_add(out, "\n", 1);
 }
 
-int listing_show(const struct ta *ta, const uint32_t *idx, unsigned count, struct buf *out)
+static int show_head(const struct ta *ta, struct buf *out)
 {
 	char id[ID_TEXT_MAX], client[ADDR_TEXT_MAX];
 
@@ -321,16 +384,35 @@ int listing_show(const struct ta *ta, const uint32_t *idx, unsigned count, struc
 	if (!rc)
 		rc = put_when("arrival:    ", ta->env.wall_arrival, out);
 	if (!rc)
-		rc = buf_add_span(out, SPAN("sender:     "));
+		rc = show_addr("sender:     ", ta->env.sender, out);
 	if (!rc)
-		rc = put_addr(ta->env.sender, out);
-	if (!rc)
-		rc = buf_printf(out, "\nclient:     [%s]\n", client);
+		rc = buf_printf(out, "client:     [%s]\n", client);
 	if (!rc)
 		rc = show_options(&ta->env, out);
-	if (!rc)
-		rc = show_place(ta, out);
+	return rc ? rc : show_place(ta, out);
+}
+
+int listing_show(const struct ta *ta, const uint32_t *idx, unsigned count, struct buf *out)
+{
+	int rc = show_head(ta, out);
+
 	for (unsigned i = 0; i < count && !rc; i++)
 		rc = show_rcpt(ta, idx[i], out);
+	return rc;
+}
+
+int listing_envelope(const struct ta *ta, struct buf *out)
+{
+	int rc = show_head(ta, out);
+
+	for (uint32_t i = 0; i < ta->env.rcpt_count && !rc; i++) {
+		rc = show_addr("recipient:  ", ta->env.rcpt[i].addr, out);
+		if (!rc)
+			rc = show_alias(ta, i, out);
+		if (!rc)
+			rc = show_route(ta, i, out);
+		if (!rc)
+			rc = show_notify(ta->env.rcpt[i].notify, out);
+	}
 	return rc;
 }

@@ -20,6 +20,8 @@ int listing_text(const struct ta *ta, const uint32_t *idx, unsigned count, struc
 int listing_json(const struct ta *ta, const uint32_t *idx, unsigned count, struct buf *out);
 /* All that is known, one line for each fact. */
 int listing_show(const struct ta *ta, const uint32_t *idx, unsigned count, struct buf *out);
+/* The same of a transaction as it was accepted, all its recipients, without what became of them. */
+int listing_envelope(const struct ta *ta, struct buf *out);
 /* s in quotes, escaped for JSON. */
 int listing_json_string(struct span s, struct buf *out);
 /* Foreign text, cut; control bytes as %XX. */

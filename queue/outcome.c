@@ -149,7 +149,7 @@ void outcome_ended(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned
 		for (unsigned i = 0; i < count; i++) {
 			op->rcpt[i].idx = idx[i];
 			op->rcpt[i].done = true;
-			op->rcpt[i].reported = atomic_load(&ta->dsn_count) != 0;
+			op->rcpt[i].reported = atomic_load(aq_dsn_count(ta, idx[i])) != 0;
 		}
 		commit_rcpts(l->q->committer, op);
 	}

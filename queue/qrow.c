@@ -25,8 +25,9 @@ void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t w
 	struct rcpt *r = &ta->rcpt[idx];
 
 	*out = (struct select_row){ .id = ta->id,
-				    .sender = ta->env.sender,
+				    .sender = envelope_sender(&ta->env, idx),
 				    .rcpt = ta->env.rcpt[idx].addr,
+				    .orcpt = ta->env.rcpt[idx].orcpt,
 				    .route = route,
 				    .client = ta->env.client,
 				    .age_usec = wall_now - ta->env.wall_arrival,
@@ -42,4 +43,30 @@ void qrow_with_route(const struct ta *ta, uint32_t idx, usec_t wall_now, struct 
 	struct span bytes = aq_rcpt_route(ta, idx, NULL);
 
 	qrow(ta, idx, bytes.n && !route_decode(bytes, space) ? space : NULL, wall_now, out);
+}
+
+static int hex(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+struct span qrow_original(struct span orcpt, char dst[static ENV_ADDR_MAX])
+{
+	size_t n = 0;
+
+	if (!span_casestartswith(orcpt, SPAN("rfc822;")))
+		return SPAN("");
+	struct span s = span_from(orcpt, 7);
+	if (span_chr(s, '+') == s.n)
+		return s;
+	s = span_head(s, ENV_ADDR_MAX);
+	for (size_t i = 0; i < s.n; i++) {
+		int high = i + 2 < s.n ? hex(s.p[i + 1]) : -1,
+		    low = i + 2 < s.n ? hex(s.p[i + 2]) : -1;
+		bool coded = s.p[i] == '+' && high >= 0 && low >= 0;
+
+		dst[n++] = coded ? (char)(high << 4 | low) : s.p[i];
+		i += coded ? 2 : 0;
+	}
+	return span_of(dst, n);
 }

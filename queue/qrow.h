@@ -18,4 +18,8 @@ void qrow_with_route(const struct ta *ta, uint32_t idx, usec_t wall_now, struct 
 /* Bytes of content, as stored. */
 uint64_t qrow_size(const struct ta *ta);
 
+/* The address that the client gave, from an ORCPT of type rfc822; empty: there is none. dst is used
+ * when something is encoded in it. */
+struct span qrow_original(struct span orcpt, char dst[static ENV_ADDR_MAX]);
+
 #endif

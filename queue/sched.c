@@ -75,6 +75,25 @@ static void dest_ready(struct qloop *l, struct dest *d)
 	loop_defer(l->loop, &s->task);
 }
 
+/* Each owner has jobs of its own: a transaction of SMTP has one sender. */
+static void add_jobs(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	if (!ta->env.owner_count) {
+		dest_add(d, ta, idx, count);
+		return;
+	}
+	uint32_t *all = xmalloc(count * sizeof *all), *rest = all;
+	memcpy(all, idx, count * sizeof *all);
+	while (count) {
+		unsigned n = aq_first_owner(ta, rest, count);
+
+		dest_add(d, ta, rest, n);
+		rest += n;
+		count -= n;
+	}
+	free(all);
+}
+
 static void queue_on(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
 		     struct span route)
 {
@@ -90,7 +109,7 @@ static void queue_on(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 	}
 	uint32_t *left = suspend_take(l, ta, idx, &count, &d->route);
 	if (count) {
-		dest_add(d, ta, left ? left : idx, count);
+		add_jobs(d, ta, left ? left : idx, count);
 		atomic_store_explicit(&s->dest_count, dests_count(s->dests), memory_order_relaxed);
 		atomic_fetch_add_explicit(&s->queued_count, count, memory_order_relaxed);
 		dest_ready(l, d);
@@ -172,20 +191,34 @@ static void attempt_free(struct attempt *own)
 	pool_put(&l->attempts, own);
 }
 
+/* The copies of a list come from its owner; what the author wanted to hear of was about the list,
+ * RFC 3461 5.2.7.1. */
+static void set_sender(struct envelope *e, const struct ta *ta, uint32_t idx)
+{
+	if (ta->env.rcpt[idx].owner) {
+		e->sender = envelope_sender(&ta->env, idx);
+		e->envid = SPAN("");
+		e->ret = ENV_RET_UNSET;
+	}
+	e->owner_count = 0;
+}
+
 /* The whole transaction goes as it came; a part of it is encoded anew, without routes. */
 static struct span part_of(struct sched *s, struct attempt *a)
 {
 	struct ta *ta = a->ta;
 	struct envelope e = ta->env;
 
-	if (a->count == ta->env.rcpt_count)
+	if (a->count == ta->env.rcpt_count && !ta->env.owner_count)
 		return ta->blob;
+	set_sender(&e, ta, a->idx[0]);
 	e.route_count = 0;
 	e.rcpt_count = a->count;
 	e.rcpt = xmalloc(a->count * sizeof *e.rcpt);
 	for (uint32_t i = 0; i < a->count; i++) {
 		e.rcpt[i] = ta->env.rcpt[a->idx[i]];
 		e.rcpt[i].route = ENV_NO_ROUTE;
+		e.rcpt[i].owner = 0;
 	}
 	s->envelope.r = s->envelope.w = 0;
 	if (envelope_encode(&e, &s->envelope))

@@ -42,7 +42,8 @@ enum select_state {
 
 struct select_row {
 	uint64_t id;
-	struct span sender, rcpt;  /* without <> */
+	struct span sender, rcpt;  /* without <>; sender: of a member of a list its owner */
+	struct span orcpt;         /* RFC 3461 4.2: what the client wrote, empty: not known */
 	const struct route *route; /* NULL: not known */
 	struct addr client;
 	usec_t age_usec;

@@ -1,4 +1,5 @@
 #include "core/ids.h"
+#include "queue/qrow.h"
 #include "queue/select_tree.h"
 
 bool select_match_glob(struct span p, struct span s)
@@ -93,6 +94,17 @@ static bool match_id(const struct value *v, uint64_t id)
 	return select_match_glob(v->text, span_of(text, id_text(id, text)));
 }
 
+/* By the address it has, or by the one that the client gave. */
+static bool match_to(struct span pattern, const struct select_row *row)
+{
+	char text[ENV_ADDR_MAX];
+
+	if (select_match_glob(pattern, row->rcpt))
+		return true;
+	struct span original = qrow_original(row->orcpt, text);
+	return original.n && select_match_glob(pattern, original);
+}
+
 static bool match_value(const struct node *t, const struct value *v, const struct select_row *row)
 {
 	switch (t->key) {
@@ -101,7 +113,7 @@ static bool match_value(const struct node *t, const struct value *v, const struc
 	case SELECT_FROM:
 		return select_match_glob(v->text, row->sender);
 	case SELECT_TO:
-		return select_match_glob(v->text, row->rcpt);
+		return match_to(v->text, row);
 	case SELECT_DOMAIN:
 		return select_match_glob(v->text, domain_of(row->rcpt));
 	case SELECT_HOST:

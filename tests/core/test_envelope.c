@@ -188,8 +188,8 @@ static void test_hostile(struct envelope e, const char *name)
 		free(copy);
 		arena_free(a);
 	}
-	ok(accepted > 100 && !bad,
-	   "%s, changed bytes: %u of 30000 accepted, each a good envelope", name, accepted);
+	ok(accepted > 100 && !bad, "%s, changed bytes: %u of 30000 accepted, each a good envelope",
+	   name, accepted);
 	buf_release(&b);
 	buf_release(&again);
 }
