@@ -50,6 +50,9 @@ const char *msg_name(unsigned number);
 /* Verdicts of smar, R 3.9.3. */
 enum msg_action { MSG_ACT_CONT = 0, MSG_ACT_OK, MSG_ACT_RELAY, MSG_ACT_ERROR, MSG_ACT_DISCARD };
 
+/* The reply of smar when a map cannot be read or says nonsense. */
+#define MSG_TEXT_CONFIG "451 4.3.5 local configuration error"
+
 /* Flags of ask_*. */
 enum msg_ask_flags {
 	MSG_ASK_ACCESS = 1u << 0,    /* the server has the flag `access` */

@@ -19,7 +19,7 @@ static int write_received(struct smtps_session *s)
 			   .name = span_str(s->name),
 			   .client = s->client,
 			   .hostname = s->host->conf->hostname,
-			   .rcpt = ta->rcpt_count == 1 ? ta->rcpt->addr : SPAN(""),
+			   .rcpt = ta->rcpt_count == 1 ? ta->rcpt->to.addr : SPAN(""),
 			   .ta = ta->id,
 			   .wall_usec = s->host->ops->wall(s->host),
 			   .flags = (s->flags & SMTPS_SE_EHLO ? TRACE_EHLO : 0) |

@@ -268,6 +268,23 @@ static void got_verdict(struct smtps_links *k, uint64_t req, struct span body)
 	}
 }
 
+static void got_members(struct smtps_links *k, uint64_t req, struct span body)
+{
+	struct smtps_request *r = link_request_peek(k->to_smar, req);
+	struct msg_members m;
+	int rc = msg_members_decode(body, &m);
+
+	if (!rc && r && r->kind != SMTPS_ASK_RCPT)
+		rc = -EBADMSG;
+	if (!rc && r) {
+		struct smtps_ask *a = OF(r, struct smtps_ask, r);
+
+		rc = a->members(a, m.part, m.list);
+	}
+	if (rc)
+		link_refuse(k->smar, "bad members");
+}
+
 static void got_conn_verdict(struct smtps_links *k, uint64_t req, struct span body)
 {
 	struct msg_conn_verdict m;
@@ -407,6 +424,8 @@ static void smar_message(struct link *l, unsigned number, uint64_t req, struct s
 {
 	if (number == MSG_verdict)
 		got_verdict(link_ctx(l), req, body);
+	else if (number == MSG_members)
+		got_members(link_ctx(l), req, body);
 	else
 		link_refuse(l, "unexpected message");
 }

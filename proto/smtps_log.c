@@ -1,6 +1,7 @@
 #include "proto/smtps_log.h"
 
 #include "core/log.h"
+#include "proto/smtps_members.h"
 
 enum { INPUT_MAX = 512 }; /* of a line, RFC 5321 4.5.3.1.4 */
 
@@ -65,6 +66,20 @@ void smtps_log_command(const struct smtps_session *s, struct span input, enum sm
 	log_word(&l, "where", "command");
 	log_str(&l, "input", span_head(input, INPUT_MAX));
 	outcome(&l, smtps_reply_code(s, r), smtps_reply_text_of(r));
+}
+
+void smtps_log_accepted_rcpt(const struct smtps_session *s, const struct smtps_ta *ta,
+			     const struct smtps_rcpt *r)
+{
+	struct log_line l;
+
+	log_begin(&l, LOG_LV_MAIL, LOG_SEV_NONE);
+	ids(&l, s->id, ta);
+	log_addr(&l, "rcpt", r->to.addr);
+	log_int(&l, "idx", r->idx);
+	if (r->members)
+		log_int(&l, "members", smtps_members_count(r->members));
+	outcome(&l, 0, SPAN(""));
 }
 
 void smtps_log_content(uint64_t session, const struct smtps_ta *ta, unsigned stat,

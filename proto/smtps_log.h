@@ -19,6 +19,9 @@ void smtps_log_rcpt(const struct smtps_session *s, const struct smtps_ta *ta, st
 		    uint32_t idx, unsigned stat, struct span reply);
 /* A command that was refused before anybody was asked, or made a limit pass. */
 void smtps_log_command(const struct smtps_session *s, struct span input, enum smtps_reply r);
+/* The same for one that was accepted, with the number of its members when it is an alias. */
+void smtps_log_accepted_rcpt(const struct smtps_session *s, const struct smtps_ta *ta,
+			     const struct smtps_rcpt *r);
 /* The content was accepted (stat 0) or refused. */
 void smtps_log_content(uint64_t session, const struct smtps_ta *ta, unsigned stat,
 		       struct span reply);

@@ -85,12 +85,12 @@ static struct smtps_rcpt *make_rcpt(struct smtps_session *s, const struct addres
 			memcpy(p, local, sizeof local - 1);
 			memcpy(p + sizeof local - 1, host.p, host.n);
 		}
-		r->addr = span_of(p, sizeof local - 1 + host.n);
+		r->to.addr = span_of(p, sizeof local - 1 + host.n);
 	} else {
-		r->addr = arena_span(arena, to->mailbox);
+		r->to.addr = arena_span(arena, to->mailbox);
 	}
 	r->orcpt = a->orcpt.n ? arena_span(arena, a->orcpt) : SPAN("");
-	return r->addr.p && r->orcpt.p ? r : NULL;
+	return r->to.addr.p && r->orcpt.p ? r : NULL;
 }
 
 /* Limits of recipients: SMTPS_R_OK, or the reply. *wait: it depends on answers that have not come.
@@ -148,7 +148,7 @@ bool smtps_rcpt_verb(struct smtps_session *s, struct span args)
 	}
 	sl->rcpt = rcpt;
 	sl->ask.sender = s->ta->sender;
-	sl->ask.rcpt = rcpt->addr;
+	sl->ask.rcpt = rcpt->to.addr;
 	s->ta->pending++;
 	smtps_slot_ask(sl, SMTPS_ASK_RCPT);
 	return true;
@@ -181,7 +181,7 @@ static enum smtps_phase refused(struct smtps_session *s, const struct smtps_slot
 	stats_add(SMTPS_ST_rcpt_refused, 1);
 	s->ta->refusals++;
 	if (sl->rcpt)
-		smtps_log_rcpt(s, s->ta, sl->rcpt->addr, s->ta->rcpt_count, code, text);
+		smtps_log_rcpt(s, s->ta, sl->rcpt->to.addr, s->ta->rcpt_count, code, text);
 	/* Before soft_bounce: invalid is what would be permanent. */
 	if (text.p[0] != '4') {
 		s->invalid++;
@@ -203,16 +203,27 @@ static enum smtps_phase accepted(struct smtps_session *s, struct smtps_slot *sl)
 	struct smtps_ta *ta = s->ta;
 	bool routed = sl->action != MSG_ACT_ERROR;
 
+	sl->rcpt->members = routed ? sl->members : NULL;
+	enum smtps_reply room = smtps_ta_room(ta, sl->rcpt);
+	if (room != SMTPS_R_OK)
+		return refused(s, sl, smtps_reply_text_of(room));
 	if (sl->action == MSG_ACT_DISCARD) {
-		sl->rcpt->discard = true;
+		sl->rcpt->to.discard = true;
 		ta->discard |= sl->quick;
 	}
 	smtps_ta_add_rcpt(ta, sl->rcpt, routed ? sl->route : SPAN(""));
 	s->rcpts++;
 	stats_add(SMTPS_ST_rcpt_accepted, 1);
-	smtps_log_rcpt(s, ta, sl->rcpt->addr, sl->rcpt->idx, 0, SPAN(""));
+	smtps_log_accepted_rcpt(s, ta, sl->rcpt);
 	smtps_reply(s, SMTPS_R_RCPT_OK);
 	return SMTPS_PH_RCPT;
+}
+
+/* RFC 5321 4.5.1: Postmaster is always accepted, but for the moment when nobody can tell who that
+ * is. */
+static bool takes_postmaster(const struct smtps_slot *sl)
+{
+	return sl->rcpt->postmaster && !span_eq(sl->text, SPAN(MSG_TEXT_CONFIG));
 }
 
 enum smtps_phase smtps_rcpt_settle(struct smtps_session *s, struct smtps_slot *sl)
@@ -230,8 +241,7 @@ enum smtps_phase smtps_rcpt_settle(struct smtps_session *s, struct smtps_slot *s
 	}
 	if (sl->failed)
 		return refused(s, sl, smtps_reply_text_of(SMTPS_R_LOCAL));
-	/* RFC 5321 4.5.1: Postmaster is always accepted. */
-	if (sl->action == MSG_ACT_ERROR && !sl->rcpt->postmaster)
+	if (sl->action == MSG_ACT_ERROR && !takes_postmaster(sl))
 		return refused(s, sl, sl->text.n ? sl->text : SPAN("550 5.7.1 Rejected"));
 	struct span before = earlier_error(s, sl);
 	if (before.n)

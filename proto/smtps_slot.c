@@ -2,6 +2,7 @@
 
 #include "core/arena.h"
 #include "proto/smtps_mail.h"
+#include "proto/smtps_members.h"
 #include "proto/smtps_rcpt.h"
 #include "proto/smtps_stats.h"
 #include "proto/smtps_ta.h"
@@ -22,9 +23,17 @@ static void answered(struct smtps_ask *a, const struct msg_verdict *v)
 			sl->text = arena_span(s->ta->arena, v->text);
 		if (v->route.n)
 			sl->route = arena_span(s->ta->arena, v->route);
-		sl->failed = (v->text.n && !sl->text.p) || (v->route.n && !sl->route.p);
+		sl->failed = (v->text.n && !sl->text.p) || (v->route.n && !sl->route.p) ||
+			     v->members != smtps_members_count(sl->members);
 	}
 	smtps_session_run(s);
+}
+
+static int members(struct smtps_ask *a, uint32_t part, struct span list)
+{
+	struct smtps_slot *sl = (struct smtps_slot *)((char *)a - offsetof(struct smtps_slot, ask));
+
+	return smtps_members_take(sl->s->ta, &sl->members, part, list);
 }
 
 static struct smtps_slot *append(struct smtps_session *s)
@@ -47,6 +56,7 @@ struct smtps_slot *smtps_slot_new(struct smtps_session *s)
 	if (sl) {
 		sl->ask.client = &s->client;
 		sl->ask.done = answered;
+		sl->ask.members = members;
 	}
 	return sl;
 }

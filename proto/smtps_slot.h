@@ -13,14 +13,16 @@
 #include "proto/smtps_session.h"
 #include "proto/smtps_upstream.h"
 
+struct smtps_members;
 struct smtps_rcpt;
 
 struct smtps_slot {
 	struct smtps_ask ask;
 	struct smtps_slot *next;
 	struct smtps_session *s;
-	struct smtps_rcpt *rcpt; /* NULL: MAIL, or a RCPT that needs no answer */
-	struct span text, route; /* of the verdict */
+	struct smtps_rcpt *rcpt;       /* NULL: MAIL, or a RCPT that needs no answer */
+	struct span text, route;       /* of the verdict */
+	struct smtps_members *members; /* came before it; NULL: it is no alias */
 	bool mail;
 	bool answered;
 	bool failed;    /* no answer came in time */

@@ -39,6 +39,9 @@ struct smtps_ask {
 	uint32_t flags; /* enum msg_ask_flags */
 	const struct addr *client;
 	struct span sender, rcpt;
+	/* In front of the verdict, only SMTPS_ASK_RCPT: what an alias stands for, core/members.h.
+	 * 0 or -EBADMSG. */
+	int (*members)(struct smtps_ask *a, uint32_t part, struct span list);
 	/* v NULL: no answer in time. Its spans are valid during the call. */
 	void (*done)(struct smtps_ask *a, const struct msg_verdict *v);
 };
