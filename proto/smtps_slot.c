@@ -24,7 +24,8 @@ static void answered(struct smtps_ask *a, const struct msg_verdict *v)
 		if (v->route.n)
 			sl->route = arena_span(s->ta->arena, v->route);
 		sl->failed = (v->text.n && !sl->text.p) || (v->route.n && !sl->route.p) ||
-			     v->members != smtps_members_count(sl->members);
+			     (v->action != MSG_ACT_ERROR &&
+			      v->members != smtps_members_count(sl->members));
 	}
 	smtps_session_run(s);
 }

@@ -195,11 +195,14 @@ static int who_members(struct who *w, const struct msg_members *m)
 static int who_verdict(struct ask *a, const struct msg_verdict *v)
 {
 	struct who *w = a->who;
-	bool later = v->action == MSG_ACT_ERROR && (!v->text.n || v->text.p[0] != '5');
+	bool error = v->action == MSG_ACT_ERROR;
+	bool later = error && (!v->text.n || v->text.p[0] != '5');
 
-	if (v->members != w->seen.count)
+	if (error)
+		w->count = 0;
+	else if (v->members != w->seen.count)
 		return -EBADMSG;
-	if (!v->members && v->action != MSG_ACT_ERROR && v->route.n) {
+	if (!error && !v->members && v->route.n) {
 		w->route[0] = arena_span(w->arena, v->route);
 		w->to[0] = (struct env_rcpt){ .addr = w->addr };
 		w->routes = w->count = 1;

@@ -33,10 +33,18 @@ static bool take_steps(struct ask *a)
 	return true;
 }
 
+static void release(struct ask *a)
+{
+	if (a->held)
+		a->release(a->held);
+	a->held = NULL;
+}
+
 void ask_run(struct ask *a)
 {
 	if (take_steps(a))
 		a->answer(a);
+	release(a);
 }
 
 /* Moves what s points to to *p. */
@@ -64,6 +72,7 @@ struct ask *ask_park(struct ask *a)
 	move(&copy->subject, &p);
 	move(&copy->text, &p);
 	move(&copy->route, &p);
+	a->held = NULL;
 	copy->maps = NULL;
 	copy->next = l->parked;
 	copy->prev = &l->parked;
@@ -75,8 +84,9 @@ struct ask *ask_park(struct ask *a)
 	return copy;
 }
 
-static void unpark(struct ask *a)
+void ask_unpark(struct ask *a)
 {
+	release(a);
 	*a->prev = a->next;
 	if (a->next)
 		a->next->prev = a->prev;
@@ -92,9 +102,11 @@ void ask_resume(struct ask *own)
 	/* On the stack again, as steps expect; `own` keeps what the spans point to until the answer
 	 * is out. */
 	memcpy(&a, own, offsetof(struct ask, box_rc));
-	if (own->owner)
+	if (own->owner) {
+		own->held = NULL;
 		ask_run(&a);
-	unpark(own);
+	}
+	ask_unpark(own);
 }
 
 void ask_forget_owner(struct ask_loop *l, const void *owner)
@@ -107,7 +119,7 @@ void ask_forget_owner(struct ask_loop *l, const void *owner)
 void ask_drop_all(struct ask_loop *l)
 {
 	while (l->parked)
-		unpark(l->parked);
+		ask_unpark(l->parked);
 }
 
 enum ask_next ask_error(struct ask *a, struct span text)
@@ -127,7 +139,7 @@ enum ask_next ask_access_value(struct ask *a, int rc, struct access_value *out)
 		return ASK_NEXT;
 	log_event(LOG_LV_ERROR, LOG_SEV_ERR, "access", "map=access, stat=%s",
 		  rc == -EINVAL ? "entry has no valid value" : "cannot be read");
-	return ask_error(a, SPAN("451 4.3.5 local configuration error"));
+	return ask_error(a, SPAN(MSG_TEXT_CONFIG));
 }
 
 enum ask_next ask_take_value(struct ask *a, const struct access_value *v)

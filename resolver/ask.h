@@ -21,11 +21,14 @@ enum { ASK_ROUTE_TTL_SEC = 3600 };
 enum ask_next { ASK_NEXT = 0, ASK_DONE, ASK_WAIT };
 
 struct ask;
+struct map_helper;
 typedef enum ask_next ask_step(struct ask *a);
 
 /* One per loop. */
 struct ask_loop {
 	struct span hostname; /* of this host: where recipients without a domain are */
+	struct loop *loop;    /* NULL in tests: what goes on in pieces goes on at once */
+	struct map_helper *helper; /* for maps that block; NULL: there are none */
 	struct ask *parked;
 	unsigned parked_count;
 	unsigned max_parked;
@@ -49,9 +52,21 @@ struct ask {
 	struct span route; /* encoded */
 	uint32_t ttl_sec;
 	uint8_t mailer; /* enum route_mailer, of route */
+	uint32_t members; /* that were handed out; not 0: the recipient is an alias */
 
 	/* what steps tell later ones */
 	bool may_relay;
+	bool is_alias;  /* the aliases map knows the address */
+	int local_user; /* resolver/localuser.h */
+
+	/* What a waiting question needs; released with it. */
+	void *held;
+	void (*release)(void *held);
+
+	/* A part of what an alias stands for, in front of the answer. */
+	void (*hand_out)(struct ask *a, uint32_t part, struct span list);
+	/* Whether more may be handed out now; NULL: always. */
+	bool (*takes_more)(struct ask *a);
 
 	/* Called once, when the answer is complete; the question is gone after that. owner NULL:
 	 * nobody waits any more. */
@@ -82,6 +97,9 @@ void ask_run(struct ask *a);
  * memory. */
 struct ask *ask_park(struct ask *a);
 void ask_resume(struct ask *own);
+/* Takes a parked copy back: what it was parked for will not come. The step goes on with the
+ * original, its held thing is released. */
+void ask_unpark(struct ask *own);
 
 /* The owner goes: its waiting questions are answered to nobody. */
 void ask_forget_owner(struct ask_loop *l, const void *owner);

@@ -5,6 +5,7 @@
  * Exit codes: sysexits.h; -t: 1 when the key is not there.
  */
 #include "core/map.h"
+#include "resolver/alias_text.h"
 #include "resolver/map_build.h"
 #include "resolver/map_text.h"
 
@@ -27,16 +28,17 @@ struct args {
 	const char *map;
 	const char *key;   /* -t */
 	const char *input; /* NULL: stdin */
-	bool keep_case, dump;
+	bool keep_case, dump, aliases;
 	unsigned version;
 };
 
 static void usage(FILE *out)
 {
-	fputs("usage: createmap [-c] -F MAP.db [FILE]     make a map from FILE or standard input\n"
+	fputs("usage: createmap [-c] [-A] -F MAP.db [FILE]  make a map from FILE or standard input\n"
 	      "       createmap -F MAP.db -d              print a map as text\n"
 	      "       createmap -F MAP.db -t KEY          print the value of KEY; exit 1 when there is none\n"
 	      "  -c   keep the case of keys, lookups are exact\n"
+	      "  -A   check keys and values as those of aliases; a map aliases.db is checked anyway\n"
 	      "  -h   this text     -V  version, -VV with libraries\n"
 	      "A line is a key, white space, the value. One trailing colon of the key is dropped;\n"
 	      "# begins a comment line; a line that begins with white space continues the last one.\n",
@@ -47,10 +49,13 @@ static void parse_args(int argc, char **argv, struct args *a)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "F:cdt:hV")) != -1) {
+	while ((c = getopt(argc, argv, "AF:cdt:hV")) != -1) {
 		switch (c) {
 		case 'F':
 			a->map = optarg;
+			break;
+		case 'A':
+			a->aliases = true;
 			break;
 		case 'c':
 			a->keep_case = true;
@@ -78,7 +83,7 @@ static void parse_args(int argc, char **argv, struct args *a)
 		a->input = argv[optind++];
 	bool reads = a->dump || a->key;
 	if (!a->map || !*a->map || optind < argc || (a->dump && a->key) ||
-	    (reads && (a->input || a->keep_case))) {
+	    (reads && (a->input || a->keep_case || a->aliases))) {
 		usage(stderr);
 		exit(EX_USAGE);
 	}
@@ -159,6 +164,14 @@ static void on_signal(int sig)
 	raise(sig);
 }
 
+/* By its name, or because it was said. */
+static bool is_aliases(const struct args *a)
+{
+	const char *slash = strrchr(a->map, '/');
+
+	return a->aliases || !strcmp(slash ? slash + 1 : a->map, "aliases.db");
+}
+
 static int make(const struct args *a)
 {
 	const char *name = a->input ? a->input : "stdin";
@@ -171,6 +184,7 @@ static int make(const struct args *a)
 	become_owner(a->map);
 	read_all(f, name, &text);
 	struct map_build *b = map_build_new(a->keep_case);
+	map_build_check(b, is_aliases(a) ? alias_text_check : NULL);
 	int rc = map_build_text(b, name, buf_span(&text), &r), code = EX_OK;
 	if (rc == -ENOMEM)
 		fatal(EX_OSERR, "%s: out of memory", name);

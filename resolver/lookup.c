@@ -246,7 +246,7 @@ static bool put_local(const struct lookup *l, struct key *k)
 		put_span(k, l->user);
 		return l->user.n && (!l->has_detail || l->flags & LOOKUP_MATCH_DETAIL);
 	default:
-		return true;
+		return !(l->flags & LOOKUP_NO_DOMAIN);
 	}
 }
 
@@ -258,6 +258,7 @@ static bool mailbox_next(struct lookup *l, struct span *key)
 
 		put(&k, "@", 1);
 		put_lower(&k, span_from(l->domain, l->at));
+		l->key_at = l->at;
 		if (++l->step == STEP_END) {
 			l->step = STEP_VERBATIM;
 			next_subdomain(l);
@@ -269,6 +270,7 @@ static bool mailbox_next(struct lookup *l, struct span *key)
 		struct key k = begin(l);
 		bool there = put_local(l, &k);
 
+		l->key_at = 0;
 		l->step++;
 		if (there && finish(&k, key))
 			return true;

@@ -18,6 +18,7 @@ enum lookup_flags {
 	LOOKUP_DEFAULT = 1u << 0,      /* end with "." (domains) */
 	LOOKUP_LOCAL_PART = 1u << 1,   /* end with the local part alone (mailboxes) */
 	LOOKUP_MATCH_DETAIL = 1u << 2, /* user@domain matches user+detail too */
+	LOOKUP_NO_DOMAIN = 1u << 3,    /* without @domain alone (mailboxes) */
 };
 
 /* Lengths of CIDR keys that a map holds, so that no others are tried. */
@@ -33,7 +34,8 @@ struct lookup {
 	struct span domain, user, detail;
 	bool has_detail;
 	char delimiter;
-	size_t at; /* where the current subdomain begins in domain */
+	size_t at;     /* where the current subdomain begins in domain */
+	size_t key_at; /* where that of the last key did (mailboxes) */
 	bool done; /* no subdomain is left */
 	unsigned step;
 	struct addr addr;

@@ -382,3 +382,16 @@ int mailertable_find(const struct mailertable *t, struct span domain, struct mai
 		rc = t->map ? find_in_map(t, key, hit) : find_in_table(t, key, hit);
 	return rc;
 }
+
+int mailertable_route(const struct mailertable *t, const struct address *box, struct span hostname,
+		      struct mailertable_hit *hit)
+{
+	if (box->literal.family != ADDR_NONE) {
+		struct route r = { .mailer = ROUTE_ESMTP, .count = 1, .host = { box->literal } };
+
+		hit->mailer = r.mailer;
+		hit->route = span_of(hit->bytes, route_encode(&r, hit->bytes));
+		return 0;
+	}
+	return t ? mailertable_find(t, box->domain.n ? box->domain : hostname, hit) : -ENOENT;
+}

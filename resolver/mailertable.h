@@ -10,8 +10,9 @@
  */
 #ifndef RESOLVER_MAILERTABLE_H
 #define RESOLVER_MAILERTABLE_H
-#include "core/map.h"
+#include "resolver/address.h"
 
+#include "core/map.h"
 #include "core/route.h"
 
 enum { MAILERTABLE_TEXT_MAX = 64 << 20, MAILERTABLE_WHY_MAX = 200 };
@@ -44,6 +45,11 @@ size_t mailertable_count(const struct mailertable *t);
  * and *hit, -ENOENT, or another -errno when a map cannot be read or the entry is broken. Any
  * thread; no allocation. */
 int mailertable_find(const struct mailertable *t, struct span domain, struct mailertable_hit *hit);
+
+/* The same for a mailbox: its domain, or hostname when it has none; an address literal goes to that
+ * address, R 3.9.3 knows no keys for it. t may be NULL. */
+int mailertable_route(const struct mailertable *t, const struct address *box, struct span hostname,
+		      struct mailertable_hit *hit);
 
 /* One value. 0, or -EINVAL and the reason: "expected ..., found ...". */
 int mailertable_parse_value(struct span value, struct route *out,

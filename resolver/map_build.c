@@ -28,6 +28,7 @@ struct map_build {
 	size_t count, cap;
 	uint64_t bytes;
 	bool keep_case;
+	map_build_check_fn *check;
 };
 
 /* The temporary file, for map_build_abort(). */
@@ -51,6 +52,11 @@ void map_build_free(struct map_build *b)
 	arena_free(b->arena);
 	free(b->rows);
 	free(b);
+}
+
+void map_build_check(struct map_build *b, map_build_check_fn *fn)
+{
+	b->check = fn;
 }
 
 static int add(struct map_build *b, const struct map_entry *e)
@@ -123,6 +129,8 @@ int map_build_text(struct map_build *b, const char *name, struct span text, stru
 
 	map_text_init(&t, text);
 	while ((rc = map_text_next(&t, &e, &why)) != 0) {
+		if (rc == 1 && b->check && b->check(e.key, e.value, &why))
+			rc = -EINVAL;
 		if (rc == 1)
 			rc = add(b, &e);
 		else if (rc == -EINVAL)

@@ -17,6 +17,10 @@ struct map_build;
 struct map_build *map_build_new(bool keep_case);
 void map_build_free(struct map_build *b);
 
+/* What entries must be: fn gets each, 0, or -EINVAL and *why; NULL: any will do. */
+typedef int map_build_check_fn(struct span key, struct span value, const char **why);
+void map_build_check(struct map_build *b, map_build_check_fn *fn);
+
 /* Takes in a whole text, called name in messages. Bad lines and duplicate keys are reported, each
  * with its line. 0; -EINVAL: r has the errors; -ENOMEM. Once for each builder. */
 int map_build_text(struct map_build *b, const char *name, struct span text, struct report *r);

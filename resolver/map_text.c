@@ -103,7 +103,7 @@ static int split(struct span text, struct map_entry *e, const char **why)
 	else if (!e->value.n)
 		*why = "expected a value behind the key";
 	else if (e->value.n > MAP_TEXT_VALUE_MAX)
-		*why = "the value is longer than 1 MB";
+		*why = "the value is longer than 16 MB";
 	else
 		return 1;
 	return -EINVAL;

@@ -13,7 +13,7 @@
 #define RESOLVER_MAP_TEXT_H
 #include "core/buf.h"
 
-enum { MAP_TEXT_KEY_MAX = 511, MAP_TEXT_VALUE_MAX = 1 << 20 };
+enum { MAP_TEXT_KEY_MAX = 511, MAP_TEXT_VALUE_MAX = 16 << 20 };
 
 struct map_text {
 	struct span rest;

@@ -96,6 +96,30 @@ static void load_mailertable(struct mapset *s, const struct smar_options *o,
 		s->mailertable = mailertable_get_ref(old->mailertable);
 }
 
+static void load_aliases(struct mapset *s, const struct smar_options *o, const struct mapset *old,
+			 struct report *r)
+{
+	if (!o->aliases_file || !*o->aliases_file)
+		return;
+	struct map *m = map_open_hash("aliases", o->aliases_file, r);
+	if (m)
+		s->aliases = aliases_new(m, (unsigned)o->aliases_flags, o->address_delimiter, r);
+	if (!s->aliases && old && old->aliases)
+		s->aliases = aliases_get_ref(old->aliases);
+}
+
+static void load_local_users(struct mapset *s, const struct smar_options *o, struct report *r)
+{
+	s->local_users_flags = o->local_user_map_flags;
+	if (!o->local_user_map_name)
+		return;
+	struct map *m = find_declared(s, o->local_user_map_name);
+	if (m)
+		s->local_users = map_get_ref(m);
+	else
+		report_error(r, o->local_user_map_name, 0, "the map of local users is not there");
+}
+
 struct mapset *mapset_load(const struct smar_options *o, const struct mapset *old, struct report *r)
 {
 	struct mapset *s = xcalloc(1, sizeof *s);
@@ -104,6 +128,9 @@ struct mapset *mapset_load(const struct smar_options *o, const struct mapset *ol
 	load_declared(s, o, old, r);
 	load_access(s, o, old, r);
 	load_mailertable(s, o, old, r);
+	load_aliases(s, o, old, r);
+	load_local_users(s, o, r);
+	s->delimiter = o->address_delimiter;
 	if (r->error_count != before && !old) {
 		mapset_free(s);
 		return NULL;
@@ -117,6 +144,8 @@ void mapset_free(struct mapset *own)
 		return;
 	access_put_ref(own->access);
 	mailertable_put_ref(own->mailertable);
+	aliases_put_ref(own->aliases);
+	map_put_ref(own->local_users);
 	for (unsigned i = 0; i < own->declared_count; i++)
 		map_put_ref(own->declared[i]);
 	free(own->declared);

@@ -8,6 +8,7 @@
 #ifndef RESOLVER_MAPSET_H
 #define RESOLVER_MAPSET_H
 #include "resolver/access.h"
+#include "resolver/aliases.h"
 #include "resolver/mailertable.h"
 #include "resolver/smar_options.h"
 
@@ -16,6 +17,10 @@
 struct mapset {
 	struct access *access;
 	struct mailertable *mailertable;
+	struct aliases *aliases;    /* NULL: none */
+	struct map *local_users;    /* local_user_map; NULL: none */
+	uint64_t local_users_flags; /* SMAR_LOCAL_USER_F_* */
+	char delimiter;             /* begins a detail */
 	struct map **declared; /* the map sections in their order */
 	unsigned declared_count;
 	struct rcu_head rcu;

@@ -10,7 +10,12 @@
 /* Steps for MSG_ask_rcpt: client, flags, sender and subject (the recipient) are the question. */
 extern ask_step *const rcptcheck_steps[];
 
-/* Steps for MSG_ask_route: only subject is the question, only the route the answer. */
+/* The same with MSG_ASK_NOTICE: only subject is the question, aliases are followed, nothing is
+ * checked. */
+extern ask_step *const rcptcheck_notice_steps[];
+
+/* Steps for MSG_ask_route: only subject is the question, only the route the answer; the address is
+ * final, it is not followed again. */
 extern ask_step *const rcptcheck_route_steps[];
 
 #endif

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+enum { UNSENT_MAX = 4 << 20 }; /* longer lists wait */
+
 struct peer {
 	struct smar_ask *server;
 	struct link *link;
@@ -22,12 +24,14 @@ struct smar_ask {
 	struct peer *peers;
 };
 
-struct smar_ask *smar_ask_new(struct loop *l, struct span hostname)
+struct smar_ask *smar_ask_new(struct loop *l, struct span hostname, struct map_helper *helper)
 {
 	struct smar_ask *s = xcalloc(1, sizeof *s);
 
 	s->loop = l;
 	s->asks.hostname = hostname;
+	s->asks.loop = l;
+	s->asks.helper = helper;
 	s->asks.max_parked = SMAR_ASK_PARKED_MAX;
 	return s;
 }
@@ -80,6 +84,8 @@ static void log_answer(const struct ask *a)
 	log_word(&l, "action", action_word(a));
 	if (a->quick)
 		log_int(&l, "quick", 1);
+	if (a->members)
+		log_int(&l, "members", a->members);
 	if (a->text.n)
 		log_str(&l, "reply", a->text);
 	log_end(&l);
@@ -97,9 +103,24 @@ static void send_verdict(struct ask *a)
 				 .text = a->text,
 				 .route = a->action == MSG_ACT_ERROR ? span_of(a->route.p, 0)
 								     : a->route,
-				 .ttl_sec = a->ttl_sec };
+				 .ttl_sec = a->ttl_sec,
+				 .members = a->members };
 	/* Down: the asker has gone and asks again when it is back. */
 	(void)link_put(p->link, a->req, verdict, &v);
+}
+
+static void send_members(struct ask *a, uint32_t part, struct span list)
+{
+	struct peer *p = a->owner;
+
+	(void)link_put(p->link, a->req, members, (&(struct msg_members){ part, list }));
+}
+
+static bool takes_more(struct ask *a)
+{
+	struct peer *p = a->owner;
+
+	return link_unsent(p->link) < UNSENT_MAX;
 }
 
 static void send_route(struct ask *a)
@@ -206,7 +227,11 @@ static void on_message(struct link *k, unsigned number, uint64_t req, struct spa
 		link_refuse(k, "a question that cannot be read");
 		return;
 	}
+	if (q->number == MSG_ask_rcpt && a.flags & MSG_ASK_NOTICE)
+		a.step = rcptcheck_notice_steps;
 	a.answer = q->answer;
+	a.hand_out = send_members;
+	a.takes_more = takes_more;
 	a.owner = p;
 	a.req = req;
 	a.number = number;

@@ -15,9 +15,11 @@ enum { SMAR_ASK_PARKED_MAX = 65536 };
 
 struct smar_ask;
 
-/* hostname must live as long as the result. */
-struct smar_ask *smar_ask_new(struct loop *l, struct span hostname);
-/* After its loop has ended: closes its links. */
+struct map_helper;
+
+/* hostname must live as long as the result; helper: for maps that block, NULL: there are none. */
+struct smar_ask *smar_ask_new(struct loop *l, struct span hostname, struct map_helper *helper);
+/* After its loop has ended, and the helper: closes its links. */
 void smar_ask_free(struct smar_ask *own);
 struct loop *smar_ask_loop(const struct smar_ask *s);
 

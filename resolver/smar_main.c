@@ -2,9 +2,10 @@
  * resolver/smar_main.c - smar, the address resolver: start, signals, end. See smar(8).
  *
  * Threads: loop 0 in the main thread also accepts links, has the control socket and the signals;
- *          loops 1 to N - 1; the reload thread.
+ *          loops 1 to N - 1; the reload thread; with local_user_map two for lookups that block.
  * Signals: TERM and INT end it, USR1 reads the maps again, USR2 rewinds the log.
  */
+#include "resolver/map_helper.h"
 #include "resolver/reload.h"
 #include "resolver/smar_ask.h"
 #include "resolver/smar_ctl.h"
@@ -26,7 +27,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { LOOPS_MAX = 256 };
+enum { LOOPS_MAX = 256, HELPERS = 2, HELPER_WAITING_MAX = 10000 };
 
 static struct smar {
 	struct smar_options options;
@@ -39,6 +40,7 @@ static struct smar {
 	struct link_server *server;
 	struct smar_ctl *ctl;
 	struct reload *reload;
+	struct map_helper *helper; /* NULL: no map blocks */
 	struct loop_io signals;
 } smar;
 
@@ -181,6 +183,16 @@ static void run_loop(void *arg)
 	loop_run(smar_ask_loop(smar.ask[n]));
 }
 
+/* For lookups that may block, behind the map slots of the loops and of the reload thread. */
+static void start_helper(void)
+{
+	if (!smar.options.local_user_map_name)
+		return;
+	smar.helper = map_helper_start(HELPERS, smar.loop_count + 1, HELPER_WAITING_MAX);
+	if (!smar.helper)
+		fatal(EX_OSERR, "cannot start a helper thread");
+}
+
 static void make_loops(void)
 {
 	unsigned n = smar.options.max_threads ? smar.options.max_threads : thread_cpu_count();
@@ -188,12 +200,13 @@ static void make_loops(void)
 	if (n < smar.options.min_threads)
 		n = smar.options.min_threads;
 	smar.loop_count = n < LOOPS_MAX ? n : LOOPS_MAX;
+	start_helper();
 	for (unsigned i = 0; i < smar.loop_count; i++) {
 		struct loop *l = loop_new();
 
 		if (!l)
 			fatal(EX_OSERR, "cannot make event loop %u: %s", i, strerror(errno));
-		smar.ask[i] = smar_ask_new(l, span_str(smar.global.hostname));
+		smar.ask[i] = smar_ask_new(l, span_str(smar.global.hostname), smar.helper);
 	}
 	smar.loop = smar_ask_loop(smar.ask[0]);
 }
@@ -224,6 +237,7 @@ static void stop(void)
 	}
 	smar_ctl_free(smar.ctl);
 	reload_stop(smar.reload);
+	map_helper_stop(smar.helper);
 	close(smar.signals.fd);
 	for (unsigned i = 0; i < smar.loop_count; i++) {
 		struct loop *l = smar_ask_loop(smar.ask[i]);
@@ -251,7 +265,7 @@ int main(int argc, char **argv)
 	smar_stats_define();
 	stats_thread();
 	make_loops();
-	map_slots(smar.loop_count + 1);
+	map_slots(smar.loop_count + 1 + HELPERS);
 	load_maps();
 	watch_signals(&set);
 	listen_ctl();

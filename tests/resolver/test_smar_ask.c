@@ -151,7 +151,7 @@ int main(void)
 	smar_stats_define();
 	stats_thread();
 	loop = loop_new();
-	server = smar_ask_new(loop, SPAN("gw.test"));
+	server = smar_ask_new(loop, SPAN("gw.test"), NULL);
 	o.mailertable_file = fixture_file("mt", "local.test lmtp:\nrelay.test [192.0.2.1]\n");
 	o.access_map_file =
 		fixture_map("access.db", "cltaddr:127 relay\nfrom:bad@x.y quick:reject\n");
