@@ -23,8 +23,6 @@ static const struct conf_table_row files[] = {
 	  "t:6:54: warning: smar.map net.port: not available in this version, ignored\n"
 	  "t:7:27: warning: smar.map unix.mapname: not available in this version, ignored\n"
 	  "t:7:40: warning: smar.map unix.path: not available in this version, ignored\n"
-	  "t:8:18: warning: smar.local_user_map.name: not available in this version, ignored\n"
-	  "t:8:31: warning: smar.local_user_map.flags: not available in this version, ignored\n"
 	  "t:9:46: warning: smar.DNS_timeout: not available in this version, ignored\n"
 	  "t:10:1: warning: smar.nameserver: not available in this version, ignored\n" },
 	{ "the list of name servers as the reference lost it", "smar { nameserver = {,}; }",
@@ -64,7 +62,6 @@ static const struct conf_table_row files[] = {
 	  "local_user_map { name = B; } mailertable { name = x; } }",
 	  "t:1:33: smar.map a.maps: expected a map that is declared before, found 'b'\n"
 	  "t:1:33: smar.map a.maps: expected a map that is declared before, found 'a'\n"
-	  "t:2:18: warning: smar.local_user_map.name: not available in this version, ignored\n"
 	  "t:2:18: smar.local_user_map.name: expected a declared map, found 'B'\n"
 	  "t:2:44: smar.mailertable.name: expected a declared map, found 'x'\n" },
 	{ "two mailertables",
