@@ -212,9 +212,11 @@ enum smtps_reply smtps_members_room(struct smtps_ta *ta, const struct smtps_rcpt
 	if (!m->route || !m->owner)
 		return SMTPS_R_LOCAL;
 	m->orcpt = make_orcpt(ta->arena, r->to.addr);
+	m->notice = (r->notify & ENV_NOTIFY_SUCCESS) && (m->owned || m->seen.count > 1);
 	size_t orcpt = r->orcpt.n > m->orcpt.n ? r->orcpt.n : m->orcpt.n;
-	size_t bytes = m->bytes + (m->seen.count + 1) * orcpt + r->to.addr.n;
-	bool room = !m->no_room && smtps_ta_has_room(ta, m->seen.count + 1, bytes) &&
+	uint32_t count = m->seen.count + m->notice;
+	size_t bytes = m->bytes + count * orcpt + r->to.addr.n;
+	bool room = !m->no_room && smtps_ta_has_room(ta, count, bytes) &&
 		    m->owners.count <= ENV_OWNERS_MAX - ta->owner_count;
 	return room ? SMTPS_R_OK : SMTPS_R_TOO_MANY_RCPTS;
 }
@@ -246,7 +248,6 @@ void smtps_members_add(struct smtps_ta *ta, struct smtps_rcpt *r)
 			t->owner = m->owner[t->owner];
 			smtps_ta_add_member(ta, t, orcpt_of(r, t));
 		}
-	m->notice = (r->notify & ENV_NOTIFY_SUCCESS) && (m->owned || m->seen.count > 1);
 	ta->kept_count += m->notice;
 	ta->utf8_members |= m->utf8;
 }

@@ -11,7 +11,8 @@
 
 /* An alias that is being followed; never moved, it points into itself. */
 struct frame {
-	struct span rest; /* of its value, in the map */
+	struct span rest;  /* of its value, in the map */
+	const char *entry; /* where that begins: the same entry, the same alias */
 	struct alias_macros macros;
 	uint16_t owner; /* of its members */
 	struct span addr;
@@ -87,6 +88,7 @@ static enum expand_state push(struct expand *x, struct span addr, bool local,
 		return EXPAND_DEEP;
 	struct frame *f = &x->frame[x->depth++];
 	f->rest = hit->value;
+	f->entry = hit->value.p;
 	memcpy(f->text, addr.p, addr.n);
 	f->addr = span_of(f->text, addr.n);
 	if (address_split(f->addr, &f->box))
@@ -170,16 +172,11 @@ static enum expand_state add_member(struct expand *x, struct span addr, bool rou
 	return put(x, MEMBERS_TO, addr, number, top(x)->owner);
 }
 
-/* Whether addr is on the way already: the top itself, or one above it. */
-static bool is_top(struct expand *x, struct span addr)
-{
-	return span_caseeq(top(x)->addr, addr);
-}
-
-static bool is_above(struct expand *x, struct span addr)
+/* Whether an entry is on the way already, above the top. */
+static bool is_above(const struct expand *x, const char *entry)
 {
 	for (unsigned i = 0; i + 1 < x->depth; i++)
-		if (span_caseeq(x->frame[i].addr, addr))
+		if (x->frame[i].entry == entry)
 			return true;
 	return false;
 }
@@ -197,14 +194,13 @@ static enum expand_state one_address(struct expand *x, struct span addr)
 	if (rc && rc != -ENOENT)
 		return EXPAND_BROKEN;
 	bool routed = !rc, local = routed && x->hit.mailer == ROUTE_LMTP_LOCAL;
-	if (is_top(x, addr))
-		return add_member(x, addr, routed);
-	if (is_above(x, addr))
-		return EXPAND_LOOP;
 	rc = aliases_find(x->aliases, &box, box.domain, local, &hit);
 	if (rc && rc != -ENOENT)
 		return EXPAND_BROKEN;
-	return rc || hit.is_local ? add_member(x, addr, routed) : push(x, addr, local, &hit);
+	/* An alias that contains itself keeps the address. */
+	if (rc || hit.is_local || hit.value.p == top(x)->entry)
+		return add_member(x, addr, routed);
+	return is_above(x, hit.value.p) ? EXPAND_LOOP : push(x, addr, local, &hit);
 }
 
 static enum expand_state step(struct expand *x)
@@ -239,13 +235,15 @@ enum expand_state expand_run(struct expand *x, unsigned steps,
 {
 	enum expand_state rc = EXPAND_MORE;
 
-	while (rc == EXPAND_MORE && x->depth && steps--)
+	while (rc == EXPAND_MORE && x->depth && steps--) {
 		rc = step(x);
-	if (rc == EXPAND_MORE && !x->depth)
-		rc = x->count ? EXPAND_DONE : EXPAND_BROKEN;
-	if ((rc == EXPAND_MORE && buf_len(&x->part) >= EXPAND_PART_BYTES) || rc == EXPAND_DONE) {
-		part(ctx, x->parts++, buf_span(&x->part));
-		x->part.r = x->part.w = 0;
+		if (rc == EXPAND_MORE && !x->depth)
+			rc = x->count ? EXPAND_DONE : EXPAND_BROKEN;
+		if (rc == EXPAND_DONE ||
+		    (rc == EXPAND_MORE && buf_len(&x->part) >= EXPAND_PART_BYTES)) {
+			part(ctx, x->parts++, buf_span(&x->part));
+			x->part.r = x->part.w = 0;
+		}
 	}
 	return rc;
 }

@@ -1,8 +1,8 @@
 /*
  * resolver/expand.h - from an alias to the addresses it stands for, R 3.9.3, in pieces.
  *
- * Rules:  aliases may stand for aliases, EXPAND_DEPTH_MAX deep. One that stands for itself keeps the
- *         address; any other circle is an error. Members keep their places; equal ones are left to
+ * Rules:  aliases may stand for aliases, EXPAND_DEPTH_MAX deep. One that stands for itself (the same
+ *         entry of the map) keeps the address; any other circle is an error. Members keep their places; equal ones are left to
  *         the receiver. The owner of a list is that of its members, of inner ones without an owner
  *         too; a message from <> keeps that.
  * Owner:  one loop. Memory: references on the maps, so that it may go on after a reload.

@@ -8,6 +8,7 @@
 #define TESTS_PROTO_SMTPS_FAKE_H
 #include "core/cdb_read.h"
 #include "core/err.h"
+#include "core/members.h"
 #include "core/route.h"
 #include "proto/smtps_greet.h"
 #include "proto/smtps_session.h"
@@ -22,7 +23,8 @@
 
 enum { FAKE_RULES_MAX = 64, FAKE_WAITING_MAX = 512 };
 
-/* What smar says when `what` (client, mail, rcpt) and the address fit. */
+/* What smar says when `what` (client, mail, rcpt, alias) and the address fit. alias: text is its
+ * members, "a@x b@y=owner-l@x". */
 struct fake_rule {
 	char what[16], pattern[128], text[256];
 	unsigned action;
@@ -275,6 +277,50 @@ static const struct smtps_upstream_ops fake_up_ops = { .ask = fake_ask,
 						       .closed = fake_closed,
 						       .id = fake_id };
 
+static inline void fake_part(struct buf *b, uint8_t type, struct span text, uint32_t route,
+			     uint16_t owner)
+{
+	struct members_item m = { .type = type, .text = text, .route = route, .owner = owner };
+
+	if (members_add(b, &m))
+		panic("no memory");
+}
+
+/* Hands out the members of an alias, in two parts; returns how many. `*N` in front: the last one so
+ * often, with numbers. */
+static inline uint32_t fake_members(struct smtps_ask *a, struct span text, struct span route)
+{
+	struct buf b = { 0 };
+	struct span word;
+	uint16_t owners = 0;
+	uint32_t count = 0;
+	uint64_t times = 1;
+
+	fake_part(&b, MEMBERS_ROUTE, route, 0, 0);
+	if (a->members(a, 0, buf_span(&b)))
+		panic("part 0 is refused");
+	b.r = b.w = 0;
+	if (text.n && text.p[0] == '*')
+		span_u64(span_from(span_word(&text, " "), 1), UINT32_MAX, &times);
+	while ((word = span_word(&text, " ")).n) {
+		size_t eq = span_chr(word, '=');
+		char name[300];
+
+		if (eq < word.n) {
+			fake_part(&b, MEMBERS_OWNER, span_from(word, eq + 1), 0, 0);
+			owners++;
+		}
+		for (uint64_t i = 0; i < times; i++, count++) {
+			snprintf(name, sizeof name, "%.0u%.*s", (unsigned)i, (int)eq, word.p);
+			fake_part(&b, MEMBERS_TO, span_str(name), 0, eq < word.n ? owners : 0);
+		}
+	}
+	if (a->members(a, 1, buf_span(&b)))
+		panic("part 1 is refused");
+	buf_release(&b);
+	return count;
+}
+
 static inline void fake_verdict(struct fake *f, struct smtps_ask *a)
 {
 	static const char *const whats[] = { "client", "mail", "rcpt" };
@@ -303,6 +349,11 @@ static inline void fake_verdict(struct fake *f, struct smtps_ask *a)
 		v.name = span_str(f->client_name);
 	if (a->r.kind == SMTPS_ASK_RCPT && v.action != MSG_ACT_ERROR)
 		v.route = span_of(route, route_encode(&r, route));
+	for (unsigned i = 0; i < f->rules && v.route.n; i++)
+		if (!strcmp(f->rule[i].what, "alias") && fake_match(f->rule[i].pattern, subject)) {
+			v.members = fake_members(a, span_str(f->rule[i].text), v.route);
+			v.route = SPAN("");
+		}
 	a->done(a, &v);
 }
 

@@ -233,6 +233,11 @@ static void check_envelope(struct run *r, const char *want)
 			buf_printf(&b, "orcpt=%.*s", (int)e.rcpt[i].orcpt.n, e.rcpt[i].orcpt.p);
 		if (e.rcpt[i].route == ENV_NO_ROUTE)
 			buf_printf(&b, "noroute");
+		if (e.rcpt[i].kind)
+			buf_printf(&b, "kind=%u", e.rcpt[i].kind);
+		if (e.rcpt[i].owner)
+			buf_printf(&b, "[%.*s]", (int)envelope_sender(&e, i).n,
+				   envelope_sender(&e, i).p);
 	}
 	if (e.body)
 		buf_printf(&b, " body=%u", e.body);
@@ -301,6 +306,10 @@ static void add_rule(struct run *r, struct span args)
 		panic("too many rules");
 	span_cstr(span_word(&rest, " "), u->what, sizeof u->what);
 	span_cstr(span_word(&rest, " "), u->pattern, sizeof u->pattern);
+	if (!strcmp(u->what, "alias")) {
+		span_cstr(span_trim(rest), u->text, sizeof u->text);
+		return;
+	}
 	struct span action = span_word(&rest, " ");
 	for (unsigned i = 0; i < 5; i++)
 		if (span_eq(action, span_str(actions[i])))

@@ -503,13 +503,34 @@ static int route_of(struct span rcpt, struct route *out)
 	return 0;
 }
 
+/* Who gets a notice to this address? It stands for itself. */
+static void smar_notice(struct link *k, uint64_t req, const struct msg_ask_rcpt *m)
+{
+	struct msg_verdict out = { .action = MSG_ACT_CONT };
+	struct route r;
+	char bytes[ROUTE_BYTES_MAX];
+	int status = route_of(m->rcpt, &r);
+
+	sim_ok(m->flags == MSG_ASK_NOTICE, "smar is asked to check a recipient");
+	if (status < 0)
+		return;
+	if (!status)
+		out.route = span_of(bytes, route_encode(&r, bytes));
+	link_put(k, req, verdict, &out);
+}
+
 static void smar_message(struct link *k, unsigned number, uint64_t req, struct span body)
 {
 	struct msg_ask_route m;
+	struct msg_ask_rcpt notice;
 	struct msg_route_answer out = { .status = 0 };
 	struct route r;
 	char bytes[ROUTE_BYTES_MAX];
 
+	if (number == MSG_ask_rcpt && !msg_ask_rcpt_decode(body, &notice)) {
+		smar_notice(k, req, &notice);
+		return;
+	}
 	if (!sim_ok(number == MSG_ask_route && !msg_ask_route_decode(body, &m), "smar is asked ?"))
 		return;
 	int status = route_of(m.rcpt, &r);

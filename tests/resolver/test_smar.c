@@ -32,14 +32,18 @@ static void client_message(struct link *k, unsigned number, uint64_t req, struct
 
 	(void)k;
 	(void)req;
-	answers++;
+	/* Parts come in front of their answer. */
+	answers += number != MSG_members;
 	snprintf(last, sizeof last, "?");
 	if (number == MSG_route_answer && !msg_route_answer_decode(body, &a)) {
 		if (a.route.n)
 			route_decode(a.route, &r);
 		snprintf(last, sizeof last, "%u mailer=%u", a.status, r.mailer);
 	} else if (number == MSG_verdict && !msg_verdict_decode(body, &v)) {
-		snprintf(last, sizeof last, "%u %.*s", v.action, (int)v.text.n, v.text.p);
+		if (v.members)
+			snprintf(last, sizeof last, "members=%u", v.members);
+		else
+			snprintf(last, sizeof last, "%u %.*s", v.action, (int)v.text.n, v.text.p);
 	}
 }
 
@@ -60,6 +64,18 @@ static const char *route_of(struct link *k, const char *rcpt)
 	usec_t end = clock_now() + WAIT_USEC;
 
 	link_put(k, 1, ask_route, &((struct msg_ask_route){ 1, 0, span_str(rcpt) }));
+	while (answers == before && clock_now() < end)
+		loop_turn(loop, 100000);
+	return last;
+}
+
+static const char *rcpt_of(struct link *k, const char *rcpt)
+{
+	unsigned before = answers;
+	usec_t end = clock_now() + WAIT_USEC;
+	struct msg_ask_rcpt m = { .rcpt = span_str(rcpt), .sender = SPAN("x@y") };
+
+	link_put(k, 1, ask_rcpt, &m);
 	while (answers == before && clock_now() < end)
 		loop_turn(loop, 100000);
 	return last;
@@ -97,7 +113,14 @@ static void test_reload(struct link *k, pid_t pid)
 		loop_turn(loop, 1000);
 	is_str(last, "0 mailer=1", "USR1 reads the mailertable again");
 	free(fixture_file("mt", "local.test lmtp:\n"));
+	free(fixture_map("aliases.db", "list: <a@local.test> <b@far.test>\n"));
 	is_str(ask_ctl("reload"), "ok\n", "reload answers when it is done");
+	is_str(rcpt_of(k, "list@local.test"), "members=2", "a new alias counts from then on");
+	is_str(rcpt_of(k, "nobody@local.test"), "3 550 5.1.1 no such user here",
+	       "and the map says who exists");
+	free(fixture_map("aliases.db", "other: local:\n"));
+	is_str(ask_ctl("reload"), "ok\n", "once more");
+	is_str(rcpt_of(k, "list@local.test"), "3 550 5.1.1 no such user here", "it is gone again");
 	is_str(route_of(k, "a@local.test"), "0 mailer=3", "and it is done");
 	free(fixture_file("mt", "local.test lmtp:\nother.test 25^\n"));
 	const char *text = ask_ctl("reload");
