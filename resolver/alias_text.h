@@ -19,6 +19,7 @@ struct alias_macros {
 	bool has_detail;
 };
 
+/* "local:" */
 bool alias_text_is_local(struct span value);
 
 /* The next address of a value, without <>: 1, 0 at the end, -EINVAL and *why. *rest is the value at

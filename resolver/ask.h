@@ -26,8 +26,8 @@ typedef enum ask_next ask_step(struct ask *a);
 
 /* One per loop. */
 struct ask_loop {
-	struct span hostname; /* of this host: where recipients without a domain are */
-	struct loop *loop;    /* NULL in tests: what goes on in pieces goes on at once */
+	struct span hostname;      /* of this host: where recipients without a domain are */
+	struct loop *loop;         /* NULL in tests: what goes on in pieces goes on at once */
 	struct map_helper *helper; /* for maps that block; NULL: there are none */
 	struct ask *parked;
 	unsigned parked_count;
@@ -51,7 +51,7 @@ struct ask {
 	struct span text;  /* whole reply */
 	struct span route; /* encoded */
 	uint32_t ttl_sec;
-	uint8_t mailer; /* enum route_mailer, of route */
+	uint8_t mailer;   /* enum route_mailer, of route */
 	uint32_t members; /* that were handed out; not 0: the recipient is an alias */
 
 	/* what steps tell later ones */

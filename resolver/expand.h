@@ -23,10 +23,10 @@ enum {
 enum expand_state {
 	EXPAND_MORE = 0, /* call again */
 	EXPAND_DONE,
-	EXPAND_LOOP,     /* a circle */
+	EXPAND_LOOP, /* a circle */
 	EXPAND_DEEP,
 	EXPAND_MANY,
-	EXPAND_BROKEN,   /* a value means nothing, or a map cannot be read */
+	EXPAND_BROKEN, /* a value means nothing, or a map cannot be read */
 	EXPAND_NO_MEMORY
 };
 

@@ -22,8 +22,8 @@ static void begin(struct lookup *l, const struct mapset *s, const struct address
 	if (s->local_users_flags & SMAR_LOCAL_USER_F_IMPLICITLY_MATCH_DETAIL)
 		flags |= LOOKUP_MATCH_DETAIL;
 	/* Accounts have no domains. */
-	lookup_mailbox(l, SPAN(""), box->local,
-		       map_blocks(s->local_users) ? SPAN("") : box->domain, s->delimiter, flags);
+	lookup_mailbox(l, SPAN(""), box->local, map_blocks(s->local_users) ? SPAN("") : box->domain,
+		       s->delimiter, flags);
 }
 
 static int look_up(const struct mapset *s, const struct address *box)

@@ -36,7 +36,7 @@ struct lookup {
 	char delimiter;
 	size_t at;     /* where the current subdomain begins in domain */
 	size_t key_at; /* where that of the last key did (mailboxes) */
-	bool done; /* no subdomain is left */
+	bool done;     /* no subdomain is left */
 	unsigned step;
 	struct addr addr;
 	const struct lookup_nets *nets;

@@ -64,4 +64,5 @@ static enum ask_next check_access(struct ask *a)
 	return v.action == MSG_ACT_CONT ? ASK_NEXT : ask_take_value(a, &v);
 }
 
-ask_step *const mailcheck_steps[] = { check_exempt, check_routable, find_local, localuser_look, check_exists, check_access, NULL };
+ask_step *const mailcheck_steps[] = { check_exempt, check_routable, find_local, localuser_look,
+				      check_exists, check_access,   NULL };

@@ -21,7 +21,7 @@ struct mapset {
 	struct map *local_users;    /* local_user_map; NULL: none */
 	uint64_t local_users_flags; /* SMAR_LOCAL_USER_F_* */
 	char delimiter;             /* begins a detail */
-	struct map **declared; /* the map sections in their order */
+	struct map **declared;      /* the map sections in their order */
 	unsigned declared_count;
 	struct rcu_head rcu;
 };

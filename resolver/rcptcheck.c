@@ -223,10 +223,9 @@ static enum ask_next need_route(struct ask *a)
 	return ask_error(a, TEXT_NO_ROUTE);
 }
 
-ask_step *const rcptcheck_steps[] = { check_syntax,   find_entry,   check_relaying,
-				      check_access,   find_alias,   take_members,
-				      localuser_look, check_exists, need_route,
-				      NULL };
+ask_step *const rcptcheck_steps[] = { check_syntax, find_entry,   check_relaying, check_access,
+				      find_alias,   take_members, localuser_look, check_exists,
+				      need_route,   NULL };
 
 ask_step *const rcptcheck_route_steps[] = { check_syntax, find_entry, need_route, NULL };
 
