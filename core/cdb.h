@@ -19,8 +19,10 @@ enum { CDB_SEG_HEAD = 4096, CDB_STEP = 64, CDB_HEAD = 128, CDB_VERSION = 1, CDB_
 enum cdb_flags {
 	CDB_8BIT = 1u << 0,      /* a byte over 127 was seen */
 	CDB_RAW = 1u << 1,       /* BINARYMIME: no lines, leaves only by BDAT */
-	CDB_DEAD = 1u << 2,      /* taken back by its writer: never acknowledged */
+	CDB_DEAD = 1u << 2,      /* nobody needs it: taken back by its writer, or finished and
+				  * punched; then it is as long as the whole dead run */
 	CDB_LONG_LINE = 1u << 3, /* a line over 998 octets */
+	CDB_MOVED = 1u << 4,     /* a copy; counts only once the database names it, or is lost */
 };
 
 struct cdb_head {

@@ -42,11 +42,14 @@ static uint64_t first_gen(void)
 static int get_file(struct cdb_writer *w, struct cdb_spare *out)
 {
 	if (w->pool_count) {
+		pthread_mutex_lock(&w->mu);
 		*out = w->pool[--w->pool_count];
+		pthread_mutex_unlock(&w->mu);
 		return out->fd;
 	}
 	for (int tries = 0;; tries++) {
-		*out = (struct cdb_spare){ next_number(w), first_gen(), w->segment_bytes, -1 };
+		*out = (struct cdb_spare){ next_number(w), first_gen(), w->segment_bytes, -1,
+					   false };
 		out->fd = cdb_segfile_create(w->base, out->seg, out->gen, out->bytes, w->s.gid);
 		if (out->fd >= 0 || (out->fd != -EEXIST && out->fd != -EBUSY) || tries == 100)
 			return out->fd;
@@ -185,7 +188,10 @@ static void free_segment(struct cdb_writer *w, uint64_t seg, uint64_t gen)
 	}
 	if (w->pool_count < CDB_POOL_MAX && bytes == w->segment_bytes &&
 	    cdb_segfile_renew(fd, seg, gen + 1, bytes) == 0) {
-		w->pool[w->pool_count++] = (struct cdb_spare){ seg, gen + 1, bytes, fd };
+		pthread_mutex_lock(&w->mu);
+		w->pool[w->pool_count++] = (struct cdb_spare){ seg, gen + 1, bytes, fd, false };
+		pthread_mutex_unlock(&w->mu);
+		cdb_writer_announce(w);
 		return;
 	}
 	cdb_segfile_remove(w->base, seg);
@@ -219,6 +225,18 @@ static void seal_segment(struct cdb_writer *w, uint64_t seg, uint64_t gen)
 		atomic_store(&s->bad, true);
 }
 
+/* Told in loop notify; without one nobody asks. */
+static void punch_segment(struct cdb_writer *w, struct cdb_job *own)
+{
+	own->error = cdb_punch(w->base, own->ref.seg, own->ref.gen, own->run, own->run_count,
+			       &own->left);
+	pthread_mutex_lock(&w->mu);
+	own->next = w->punched;
+	w->punched = own;
+	pthread_mutex_unlock(&w->mu);
+	cdb_writer_announce(w);
+}
+
 static void run_jobs(struct cdb_writer *w)
 {
 	pthread_mutex_lock(&w->mu);
@@ -230,13 +248,18 @@ static void run_jobs(struct cdb_writer *w)
 	while (j) {
 		struct cdb_job *next = j->next;
 
+		if (j->what == CDB_JOB_PUNCH) {
+			punch_segment(w, j);
+			j = next;
+			continue;
+		}
 		if (j->what == CDB_JOB_FREE)
 			free_segment(w, j->ref.seg, j->ref.gen);
 		else if (j->what == CDB_JOB_KILL)
 			kill_record(w, &j->ref, j->ta);
 		else
 			seal_segment(w, j->ref.seg, j->ref.gen);
-		free(j);
+		cdb_writer_end_job(j);
 		j = next;
 	}
 }

@@ -82,9 +82,9 @@ static int sync_dir(const char *base, uint64_t seg)
 	return rc;
 }
 
-static int lock(int fd)
+static int lock(int fd, int how)
 {
-	if (flock(fd, LOCK_EX | LOCK_NB))
+	if (flock(fd, how | LOCK_NB))
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
 	return 0;
 }
@@ -109,8 +109,15 @@ static int write_header(int fd, uint64_t seg, uint64_t gen, uint64_t bytes)
 
 int cdb_segfile_renew(int fd, uint64_t seg, uint64_t gen, uint64_t bytes)
 {
-	int rc = write_header(fd, seg, gen, bytes);
+	struct stat st;
+	int rc = fstat(fd, &st) ? -errno : 0;
 
+	/* Its content was punched: room that it does not have would be missing in the middle of a
+	 * record. */
+	if (!rc && (uint64_t)st.st_blocks * 512 < bytes && fallocate(fd, 0, 0, (off_t)bytes))
+		rc = -errno;
+	if (!rc)
+		rc = write_header(fd, seg, gen, bytes);
 	if (!rc && fdatasync(fd))
 		rc = -errno;
 	return rc;
@@ -124,7 +131,7 @@ int cdb_segfile_create(const char *base, uint64_t seg, uint64_t gen, uint64_t by
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	int rc = lock(fd);
+	int rc = lock(fd, LOCK_EX);
 	if (rc) {
 		close(fd);
 		return rc;
@@ -169,7 +176,7 @@ static int check_header(int fd, uint64_t seg, uint64_t gen, uint64_t *bytes)
 	return S_ISREG(st.st_mode) && (uint64_t)st.st_size >= *bytes ? 0 : -EBADMSG;
 }
 
-int cdb_segfile_take(const char *base, uint64_t seg, uint64_t gen, uint64_t *bytes)
+static int open_locked(const char *base, uint64_t seg, uint64_t gen, uint64_t *bytes, int how)
 {
 	char path[CDB_PATH_MAX];
 
@@ -177,7 +184,7 @@ int cdb_segfile_take(const char *base, uint64_t seg, uint64_t gen, uint64_t *byt
 	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
-	int rc = lock(fd);
+	int rc = lock(fd, how);
 	if (!rc)
 		rc = still_there(fd);
 	if (!rc)
@@ -187,6 +194,16 @@ int cdb_segfile_take(const char *base, uint64_t seg, uint64_t gen, uint64_t *byt
 		return rc;
 	}
 	return fd;
+}
+
+int cdb_segfile_take(const char *base, uint64_t seg, uint64_t gen, uint64_t *bytes)
+{
+	return open_locked(base, seg, gen, bytes, LOCK_EX);
+}
+
+int cdb_segfile_share(const char *base, uint64_t seg, uint64_t gen, uint64_t *bytes)
+{
+	return open_locked(base, seg, gen, bytes, LOCK_SH);
 }
 
 void cdb_segfile_remove(const char *base, uint64_t seg)

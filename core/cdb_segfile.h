@@ -21,8 +21,11 @@ int cdb_segfile_create(const char *base, uint64_t seg, uint64_t gen, uint64_t by
  * size in *bytes, or -errno: -EBUSY another process holds it, -ESTALE another generation, -ENOENT
  * gone. */
 int cdb_segfile_take(const char *base, uint64_t seg, uint64_t gen, uint64_t *bytes);
-/* Writes and syncs a header with a new generation: no record that is in it counts any more. 0 or
- * -errno. */
+/* The same with a shared lock: the segment cannot be used again meanwhile, but who asks whether its
+ * writer has gone hears that it has. */
+int cdb_segfile_share(const char *base, uint64_t seg, uint64_t gen, uint64_t *bytes);
+/* Fills holes, writes and syncs a header with a new generation: no record that is in it counts any
+ * more. 0 or -errno. */
 int cdb_segfile_renew(int fd, uint64_t seg, uint64_t gen, uint64_t bytes);
 /* Unlinks; the caller holds the lock. */
 void cdb_segfile_remove(const char *base, uint64_t seg);

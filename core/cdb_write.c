@@ -196,10 +196,26 @@ int cdb_append(struct cdb_writer *w, struct cdb_head *h, const struct iovec *par
 
 /* ---- telling */
 
+enum { EVENTS_MAX = 2 * CDB_SLOTS + CDB_POOL_MAX };
+
 struct event {
 	uint64_t seg, gen, bytes_or_end;
-	bool sealed;
+	enum { OPEN = 0, SEALED, SPARE } what;
 };
+
+/* With mu. again: also those that were told. */
+static unsigned collect_spares(struct cdb_writer *w, struct event *e, bool again)
+{
+	unsigned n = 0;
+
+	for (struct cdb_spare *p = w->pool; w->s.spare && p < w->pool + w->pool_count; p++) {
+		if (p->told && !again)
+			continue;
+		p->told = true;
+		e[n++] = (struct event){ p->seg, p->gen, p->bytes, SPARE };
+	}
+	return n;
+}
 
 static unsigned collect(struct cdb_writer *w, struct event *e)
 {
@@ -209,17 +225,44 @@ static unsigned collect(struct cdb_writer *w, struct event *e)
 	for (struct cdb_slot *s = w->slot; s < w->slot + CDB_SLOTS; s++) {
 		if (s->in_use && !s->told_open) {
 			s->told_open = true;
-			e[n++] = (struct event){ s->seg, s->gen, s->bytes, false };
+			e[n++] = (struct event){ s->seg, s->gen, s->bytes, OPEN };
 		}
 	}
 	for (struct cdb_slot *s = w->slot; s < w->slot + CDB_SLOTS; s++) {
 		if (s->in_use && !s->told_seal && atomic_load(&s->finished)) {
 			s->told_seal = true;
-			e[n++] = (struct event){ s->seg, s->gen, atomic_load(&s->next), true };
+			e[n++] = (struct event){ s->seg, s->gen, atomic_load(&s->next), SEALED };
 		}
 	}
+	n += collect_spares(w, e + n, false);
 	pthread_mutex_unlock(&w->mu);
 	return n;
+}
+
+static void tell(struct cdb_writer *w, const struct event *e, unsigned n)
+{
+	for (; n; n--, e++) {
+		if (e->what == SPARE)
+			w->s.spare(w->s.ctx, e->seg, e->gen, e->bytes_or_end);
+		else
+			w->s.segment(w->s.ctx, e->seg, e->gen, e->bytes_or_end, e->what == SEALED);
+	}
+}
+
+static void tell_punched(struct cdb_writer *w)
+{
+	pthread_mutex_lock(&w->mu);
+	struct cdb_job *j = w->punched;
+	w->punched = NULL;
+	pthread_mutex_unlock(&w->mu);
+	while (j) {
+		struct cdb_job *next = j->next;
+
+		if (w->s.punched)
+			w->s.punched(w->s.ctx, j->ref.seg, j->ref.gen, j->error, j->left);
+		cdb_writer_end_job(j);
+		j = next;
+	}
 }
 
 /* Notes whose writer is gone; thread of loop notify. */
@@ -246,7 +289,7 @@ static void note_end(struct cdb_note *note)
 static void note_run(struct loop_mail *m)
 {
 	struct cdb_note *note = (struct cdb_note *)m;
-	struct event e[2 * CDB_SLOTS];
+	struct event e[EVENTS_MAX];
 
 	if (!note->w) {
 		note_end(note);
@@ -254,38 +297,44 @@ static void note_run(struct loop_mail *m)
 	}
 	struct cdb_writer *w = note->w;
 	atomic_store(&note->posted, false);
-	unsigned n = collect(w, e);
-	for (unsigned i = 0; i < n; i++)
-		w->s.segment(w->s.ctx, e[i].seg, e[i].gen, e[i].bytes_or_end, e[i].sealed);
+	tell(w, e, collect(w, e));
+	tell_punched(w);
 	kick(w);
 }
 
 void cdb_tell_segments(struct cdb_writer *w)
 {
-	struct event e[CDB_SLOTS];
+	struct event e[EVENTS_MAX];
 	unsigned n = 0;
 
 	pthread_mutex_lock(&w->mu);
 	for (struct cdb_slot *s = w->slot; s < w->slot + CDB_SLOTS; s++) {
 		if (s->in_use && !s->told_seal) {
 			s->told_open = true;
-			e[n++] = (struct event){ s->seg, s->gen, s->bytes, false };
+			e[n++] = (struct event){ s->seg, s->gen, s->bytes, OPEN };
 		}
 	}
+	n += collect_spares(w, e + n, true);
 	pthread_mutex_unlock(&w->mu);
-	for (unsigned i = 0; i < n && w->s.segment; i++)
-		w->s.segment(w->s.ctx, e[i].seg, e[i].gen, e[i].bytes_or_end, false);
+	if (w->s.segment)
+		tell(w, e, n);
 }
 
 /* ---- jobs for the helper */
 
-static void add_job(struct cdb_writer *w, struct cdb_job job)
+void cdb_writer_end_job(struct cdb_job *own)
+{
+	free(own->run);
+	free(own);
+}
+
+static int add_job(struct cdb_writer *w, struct cdb_job job)
 {
 	struct cdb_job *j = malloc(sizeof *j);
 
 	/* Without memory it is left for a later scan to find: nothing is lost but space. */
 	if (!j)
-		return;
+		return -ENOMEM;
 	*j = job;
 	j->next = NULL;
 	pthread_mutex_lock(&w->mu);
@@ -299,6 +348,7 @@ static void add_job(struct cdb_writer *w, struct cdb_job job)
 	if (!room)
 		free(j);
 	kick(w);
+	return room ? 0 : -ENOMEM;
 }
 
 void cdb_segment_free(struct cdb_writer *w, uint64_t seg, uint64_t gen)
@@ -309,6 +359,23 @@ void cdb_segment_free(struct cdb_writer *w, uint64_t seg, uint64_t gen)
 void cdb_segment_seal(struct cdb_writer *w, uint64_t seg, uint64_t gen)
 {
 	add_job(w, (struct cdb_job){ .what = CDB_JOB_SEAL, .ref = { .seg = seg, .gen = gen } });
+}
+
+int cdb_segment_punch(struct cdb_writer *w, uint64_t seg, uint64_t gen, const struct cdb_run *run,
+		      unsigned count)
+{
+	struct cdb_job job = { .what = CDB_JOB_PUNCH,
+			       .ref = { .seg = seg, .gen = gen },
+			       .run_count = count };
+
+	job.run = malloc((count + 1) * sizeof *run);
+	if (!job.run)
+		return -ENOMEM;
+	memcpy(job.run, run, count * sizeof *run);
+	int rc = add_job(w, job);
+	if (rc)
+		free(job.run);
+	return rc;
 }
 
 void cdb_kill(struct cdb_writer *w, const struct cdb_ref *ref, uint64_t ta)
@@ -338,6 +405,12 @@ static void release(struct cdb_writer *w)
 	for (unsigned i = 0; i < w->pool_count; i++) {
 		cdb_segfile_remove(w->base, w->pool[i].seg);
 		close(w->pool[i].fd);
+	}
+	while (w->punched) {
+		struct cdb_job *j = w->punched;
+
+		w->punched = j->next;
+		cdb_writer_end_job(j);
 	}
 	if (w->note && atomic_load(&w->note->posted))
 		note_leave(w->note);

@@ -10,7 +10,7 @@
  */
 #ifndef CORE_CDB_WRITE_H
 #define CORE_CDB_WRITE_H
-#include "core/cdb.h"
+#include "core/cdb_punch.h"
 #include "core/loop.h"
 
 #include <sys/types.h>
@@ -27,6 +27,11 @@ struct cdb_writer_setup {
 	 * behind the last byte in use). */
 	struct loop *notify;
 	void (*segment)(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes_or_end, bool sealed);
+	/* Called there too, unless NULL: this empty segment is kept for later use, until it is
+	 * told as open. */
+	void (*spare)(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes);
+	/* Called there too, unless NULL: what became of cdb_segment_punch(), as cdb_punch(). */
+	void (*punched)(void *ctx, uint64_t seg, uint64_t gen, int error, uint64_t left);
 	void *ctx;
 };
 
@@ -52,8 +57,12 @@ void cdb_segment_free(struct cdb_writer *w, uint64_t seg, uint64_t gen);
 /* qmgr could not sync it: nothing more is written there, it is sealed as soon as a next segment is
  * ready. */
 void cdb_segment_seal(struct cdb_writer *w, uint64_t seg, uint64_t gen);
-/* After a reconnect: calls s->segment for each segment in use (sealed false), in loop notify's
- * thread. */
+/* qmgr asks to punch dead runs of a sealed segment, whoever wrote it; the helper does it. run is
+ * copied. 0 or -ENOMEM; s->punched is called later. Any thread. */
+int cdb_segment_punch(struct cdb_writer *w, uint64_t seg, uint64_t gen, const struct cdb_run *run,
+		      unsigned count);
+/* After a reconnect: calls s->segment for each segment in use (sealed false) and s->spare for those
+ * kept, in loop notify's thread. */
 void cdb_tell_segments(struct cdb_writer *w);
 
 /* A file of its own, for large content: written as it arrives, head last. One session at a time. */

@@ -39,14 +39,19 @@ struct cdb_slot {
 /* Work for the helper. */
 struct cdb_job {
 	struct cdb_job *next;
-	enum { CDB_JOB_FREE = 0, CDB_JOB_KILL, CDB_JOB_SEAL } what;
+	enum { CDB_JOB_FREE = 0, CDB_JOB_KILL, CDB_JOB_SEAL, CDB_JOB_PUNCH } what;
 	struct cdb_ref ref; /* CDB_JOB_KILL; else seg and gen */
 	uint64_t ta;
+	struct cdb_run *run; /* CDB_JOB_PUNCH */
+	unsigned run_count;
+	int error; /* its result, and what is left */
+	uint64_t left;
 };
 
 struct cdb_spare {
 	uint64_t seg, gen, bytes;
 	int fd;
+	bool told;
 };
 
 /* Lives on when the writer goes first; the loop frees it then, if it runs again. */
@@ -67,13 +72,14 @@ struct cdb_writer {
 	atomic_bool kicked, stop;
 	sem_t work;
 	pthread_t helper;
-	pthread_mutex_t mu; /* jobs, flags of slots; not taken by cdb_append() */
+	pthread_mutex_t mu; /* jobs, flags of slots, pool; not taken by cdb_append() */
 	struct cdb_job *jobs, **jobs_end;
 	unsigned job_count;
+	struct cdb_job *punched; /* done, to be told */
 	struct cdb_slot slot[CDB_SLOTS];
-	/* of the helper */
-	struct cdb_spare pool[CDB_POOL_MAX];
+	struct cdb_spare pool[CDB_POOL_MAX]; /* changed by the helper alone */
 	unsigned pool_count;
+	/* of the helper */
 	uint64_t last_seg;
 	usec_t retry_at, retry_usec; /* 0: no retry */
 };
@@ -85,6 +91,9 @@ struct cdb_slot *cdb_writer_hold(struct cdb_writer *w);
 void cdb_writer_let_go(struct cdb_writer *w, struct cdb_slot *s, int count);
 /* From a slot that is held to its successor. 0, -EAGAIN or why there is none. */
 int cdb_writer_go_on(struct cdb_writer *w, struct cdb_slot *s);
+
+/* Frees it, whoever has it. */
+void cdb_writer_end_job(struct cdb_job *own);
 
 /* The helper thread; and the first segment, before it runs: NULL and *error. */
 void cdb_helper_run(void *writer);
