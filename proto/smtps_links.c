@@ -390,6 +390,26 @@ static void got_seg_bad(struct smtps_links *k, struct span body)
 		cdb_segment_seal(k->host->cdb, m.seg, m.gen);
 }
 
+static void got_seg_punch(struct smtps_links *k, struct span body)
+{
+	struct cdb_run *run = malloc(CDB_RUNS_MAX * sizeof *run);
+	struct msg_seg_punch m;
+	int n = msg_seg_punch_decode(body, &m);
+
+	if (!n && run)
+		n = cdb_runs_parse(m.runs, run);
+	if (n < 0) {
+		link_refuse(k->qmgr, "bad seg_punch");
+	} else {
+		int rc = run && k->host->cdb
+				 ? cdb_segment_punch(k->host->cdb, m.seg, m.gen, run, (unsigned)n)
+				 : -ENOMEM;
+		if (rc)
+			smtps_links_punched(k, m.seg, m.gen, rc, 0);
+	}
+	free(run);
+}
+
 static void qmgr_message(struct link *l, unsigned number, uint64_t req, struct span body)
 {
 	struct smtps_links *k = link_ctx(l);
@@ -412,6 +432,9 @@ static void qmgr_message(struct link *l, unsigned number, uint64_t req, struct s
 		break;
 	case MSG_seg_bad:
 		got_seg_bad(k, body);
+		break;
+	case MSG_seg_punch:
+		got_seg_punch(k, body);
 		break;
 	case MSG_state_end:
 		break;
@@ -455,6 +478,23 @@ void smtps_links_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes_o
 		return; /* qmgr keeps the segment until this process ends */
 	*p = (struct seal){ k->seals, m };
 	k->seals = p;
+}
+
+void smtps_links_spare(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes)
+{
+	struct smtps_links *k = ctx;
+
+	/* While the link is down: as with those in use. */
+	link_put(k->qmgr, 0, seg_spare, (&(struct msg_seg_spare){ seg, gen, bytes }));
+}
+
+void smtps_links_punched(void *ctx, uint64_t seg, uint64_t gen, int error, uint64_t left)
+{
+	struct smtps_links *k = ctx;
+
+	/* qmgr does not wait over the end of a link. */
+	link_put(k->qmgr, 0, seg_punched,
+		 (&(struct msg_seg_punched){ seg, gen, (uint32_t)-error, left }));
 }
 
 static void tell_segments(struct smtps_links *k)

@@ -2,7 +2,8 @@
  * proto/smtps_links.h - the upstream of one event loop: its links to qmgr and smar, requests in
  * flight, ids, credits.
  *
- * Owner:  the loop. Only smtps_links_segment() is called by the content writer, in its notify loop.
+ * Owner:  the loop. The functions about segments are called by the content writer, in its notify
+ *         loop.
  * Memory: requests belong to those who asked; lists here, oldest first.
  * Life:   while a link is down its requests wait: those to smar up to wait_for_smar in all, those
  *         to qmgr SMTPS_QMGR_DOWN_USEC. When it is up again all of them are sent again, after what
@@ -33,5 +34,7 @@ void smtps_links_free(struct smtps_links *k);
 
 /* For struct cdb_writer_setup, ctx is the struct smtps_links of the notify loop. */
 void smtps_links_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes_or_end, bool sealed);
+void smtps_links_spare(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes);
+void smtps_links_punched(void *ctx, uint64_t seg, uint64_t gen, int error, uint64_t left);
 
 #endif

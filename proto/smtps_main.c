@@ -160,6 +160,8 @@ static void open_content(struct program *p)
 				      .gid = content_group(p->conf->o.cdb_gid),
 				      .notify = smtps_worker_loop(first),
 				      .segment = smtps_worker_segment,
+				      .spare = smtps_worker_spare,
+				      .punched = smtps_worker_punched,
 				      .ctx = first };
 	int error = 0;
 

@@ -399,6 +399,20 @@ void smtps_worker_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes_
 	smtps_links_segment(w->links, seg, gen, bytes_or_end, sealed);
 }
 
+void smtps_worker_spare(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes)
+{
+	struct smtps_worker *w = ctx;
+
+	smtps_links_spare(w->links, seg, gen, bytes);
+}
+
+void smtps_worker_punched(void *ctx, uint64_t seg, uint64_t gen, int error, uint64_t left)
+{
+	struct smtps_worker *w = ctx;
+
+	smtps_links_punched(w->links, seg, gen, error, left);
+}
+
 static void thread_main(void *arg)
 {
 	struct smtps_worker *w = arg;

@@ -45,6 +45,8 @@ struct smtps_worker *smtps_worker_new(struct smtps_shared *sh, unsigned n, struc
 struct loop *smtps_worker_loop(struct smtps_worker *w);
 void smtps_worker_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes_or_end,
 			  bool sealed);
+void smtps_worker_spare(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes);
+void smtps_worker_punched(void *ctx, uint64_t seg, uint64_t gen, int error, uint64_t left);
 /* Starts the thread, on this CPU unless THREAD_ANY_CPU. 0 or -errno. */
 int smtps_worker_start(struct smtps_worker *w, int cpu);
 

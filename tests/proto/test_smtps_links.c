@@ -416,6 +416,19 @@ static void test_segments(void)
 	link_put(qmgr.link, 0, seg_free, (&(struct msg_seg_free){ 7, 8 }));
 	turns(5);
 	ok(qmgr.link != NULL, "what qmgr says of segments is understood");
+	smtps_links_spare(links, 13, 14, 15);
+	turns(5);
+	ok(got(&qmgr, MSG_seg_spare, NULL) == 1, "a segment that is kept is told");
+	struct buf runs = { 0 };
+	cdb_runs_add(&runs, (struct cdb_run){ 4096, 8192 });
+	link_put(qmgr.link, 0, seg_punch, (&(struct msg_seg_punch){ 7, 8, buf_span(&runs) }));
+	turns(5);
+	ok(got(&qmgr, MSG_seg_punched, NULL) == 1 && qmgr.link,
+	   "who cannot punch says so");
+	link_put(qmgr.link, 0, seg_punch,
+		 (&(struct msg_seg_punch){ 7, 8, span_head(buf_span(&runs), 15) }));
+	buf_release(&runs);
+	until(qmgr_lost, "half a run: the link is closed");
 }
 
 int main(void)
