@@ -172,19 +172,20 @@ static bool in_pool(const struct cdb_writer *w, uint64_t seg)
 	return false;
 }
 
-static void free_segment(struct cdb_writer *w, uint64_t seg, uint64_t gen)
+/* True: it is kept for later use. */
+static bool free_segment(struct cdb_writer *w, uint64_t seg, uint64_t gen)
 {
 	uint64_t bytes;
 
 	if (slot_of(w, seg) || in_pool(w, seg))
-		return;
+		return true;
 	int fd = cdb_segfile_take(w->base, seg, gen, &bytes);
 	if (fd < 0) {
 		if (fd != -ENOENT && fd != -ESTALE)
 			log_event(LOG_LV_WARN, LOG_SEV_WARN, "cdb_free",
 				  "seg=%016llX, errno=%s, status=left alone",
 				  (unsigned long long)seg, strerrorname_np(-fd));
-		return;
+		return false;
 	}
 	if (w->pool_count < CDB_POOL_MAX && bytes == w->segment_bytes &&
 	    cdb_segfile_renew(fd, seg, gen + 1, bytes) == 0) {
@@ -192,10 +193,11 @@ static void free_segment(struct cdb_writer *w, uint64_t seg, uint64_t gen)
 		w->pool[w->pool_count++] = (struct cdb_spare){ seg, gen + 1, bytes, fd, false };
 		pthread_mutex_unlock(&w->mu);
 		cdb_writer_announce(w);
-		return;
+		return true;
 	}
 	cdb_segfile_remove(w->base, seg);
 	close(fd);
+	return false;
 }
 
 /* The helper renews segments, so the record cannot become another one meanwhile. */
@@ -225,16 +227,44 @@ static void seal_segment(struct cdb_writer *w, uint64_t seg, uint64_t gen)
 		atomic_store(&s->bad, true);
 }
 
-/* Told in loop notify; without one nobody asks. */
-static void punch_segment(struct cdb_writer *w, struct cdb_job *own)
+/* Told in loop notify. */
+static void tell(struct cdb_writer *w, struct cdb_job *own)
 {
-	own->error = cdb_punch(w->base, own->ref.seg, own->ref.gen, own->run, own->run_count,
-			       &own->left);
+	if (!w->note) {
+		cdb_writer_end_job(own);
+		return;
+	}
 	pthread_mutex_lock(&w->mu);
-	own->next = w->punched;
-	w->punched = own;
+	own->next = w->done;
+	w->done = own;
 	pthread_mutex_unlock(&w->mu);
 	cdb_writer_announce(w);
+}
+
+static void run_job(struct cdb_writer *w, struct cdb_job *own)
+{
+	bool news = false;
+
+	switch (own->what) {
+	case CDB_JOB_FREE:
+		news = !free_segment(w, own->ref.seg, own->ref.gen);
+		break;
+	case CDB_JOB_KILL:
+		kill_record(w, &own->ref, own->ta);
+		break;
+	case CDB_JOB_SEAL:
+		seal_segment(w, own->ref.seg, own->ref.gen);
+		break;
+	case CDB_JOB_PUNCH:
+		own->error = cdb_punch(w->base, own->ref.seg, own->ref.gen, own->run,
+				       own->run_count, &own->left);
+		news = true;
+		break;
+	}
+	if (news)
+		tell(w, own);
+	else
+		cdb_writer_end_job(own);
 }
 
 static void run_jobs(struct cdb_writer *w)
@@ -248,18 +278,7 @@ static void run_jobs(struct cdb_writer *w)
 	while (j) {
 		struct cdb_job *next = j->next;
 
-		if (j->what == CDB_JOB_PUNCH) {
-			punch_segment(w, j);
-			j = next;
-			continue;
-		}
-		if (j->what == CDB_JOB_FREE)
-			free_segment(w, j->ref.seg, j->ref.gen);
-		else if (j->what == CDB_JOB_KILL)
-			kill_record(w, &j->ref, j->ta);
-		else
-			seal_segment(w, j->ref.seg, j->ref.gen);
-		cdb_writer_end_job(j);
+		run_job(w, j);
 		j = next;
 	}
 }

@@ -249,17 +249,19 @@ static void tell(struct cdb_writer *w, const struct event *e, unsigned n)
 	}
 }
 
-static void tell_punched(struct cdb_writer *w)
+static void tell_done(struct cdb_writer *w)
 {
 	pthread_mutex_lock(&w->mu);
-	struct cdb_job *j = w->punched;
-	w->punched = NULL;
+	struct cdb_job *j = w->done;
+	w->done = NULL;
 	pthread_mutex_unlock(&w->mu);
 	while (j) {
 		struct cdb_job *next = j->next;
 
-		if (w->s.punched)
+		if (j->what == CDB_JOB_PUNCH && w->s.punched)
 			w->s.punched(w->s.ctx, j->ref.seg, j->ref.gen, j->error, j->left);
+		if (j->what == CDB_JOB_FREE && w->s.spare)
+			w->s.spare(w->s.ctx, j->ref.seg, j->ref.gen, 0);
 		cdb_writer_end_job(j);
 		j = next;
 	}
@@ -298,7 +300,7 @@ static void note_run(struct loop_mail *m)
 	struct cdb_writer *w = note->w;
 	atomic_store(&note->posted, false);
 	tell(w, e, collect(w, e));
-	tell_punched(w);
+	tell_done(w);
 	kick(w);
 }
 
@@ -406,10 +408,10 @@ static void release(struct cdb_writer *w)
 		cdb_segfile_remove(w->base, w->pool[i].seg);
 		close(w->pool[i].fd);
 	}
-	while (w->punched) {
-		struct cdb_job *j = w->punched;
+	while (w->done) {
+		struct cdb_job *j = w->done;
 
-		w->punched = j->next;
+		w->done = j->next;
 		cdb_writer_end_job(j);
 	}
 	if (w->note && atomic_load(&w->note->posted))

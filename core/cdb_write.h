@@ -28,7 +28,7 @@ struct cdb_writer_setup {
 	struct loop *notify;
 	void (*segment)(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes_or_end, bool sealed);
 	/* Called there too, unless NULL: this empty segment is kept for later use, until it is
-	 * told as open. */
+	 * told as open. bytes 0: what cdb_segment_free() gave is not kept. */
 	void (*spare)(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes);
 	/* Called there too, unless NULL: what became of cdb_segment_punch(), as cdb_punch(). */
 	void (*punched)(void *ctx, uint64_t seg, uint64_t gen, int error, uint64_t left);

@@ -75,7 +75,7 @@ struct cdb_writer {
 	pthread_mutex_t mu; /* jobs, flags of slots, pool; not taken by cdb_append() */
 	struct cdb_job *jobs, **jobs_end;
 	unsigned job_count;
-	struct cdb_job *punched; /* done, to be told */
+	struct cdb_job *done; /* to be told */
 	struct cdb_slot slot[CDB_SLOTS];
 	struct cdb_spare pool[CDB_POOL_MAX]; /* changed by the helper alone */
 	unsigned pool_count;

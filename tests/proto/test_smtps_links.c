@@ -423,8 +423,7 @@ static void test_segments(void)
 	cdb_runs_add(&runs, (struct cdb_run){ 4096, 8192 });
 	link_put(qmgr.link, 0, seg_punch, (&(struct msg_seg_punch){ 7, 8, buf_span(&runs) }));
 	turns(5);
-	ok(got(&qmgr, MSG_seg_punched, NULL) == 1 && qmgr.link,
-	   "who cannot punch says so");
+	ok(got(&qmgr, MSG_seg_punched, NULL) == 1 && qmgr.link, "who cannot punch says so");
 	link_put(qmgr.link, 0, seg_punch,
 		 (&(struct msg_seg_punch){ 7, 8, span_head(buf_span(&runs), 15) }));
 	buf_release(&runs);
