@@ -111,6 +111,7 @@ struct ta {
 	/* The committer's. */
 	struct {
 		bool in_db;
+		bool again;              /* its record was put more than once */
 		bool pending;            /* on the list of those to be put */
 		bool touched;            /* on the list of those with news */
 		struct ta *group_next;   /* requests of one turn */

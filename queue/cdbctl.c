@@ -197,8 +197,10 @@ static void check_record(void *ctx, const struct inventory_record *r)
 
 	c->records++;
 	c->bytes += r->ref.len;
-	/* Gone since the head was read, or being written: its segment is in use. */
-	if (!r->damage || r->damage == -ENOENT || (r->state == INVENTORY_NEW && r->file->in_use))
+	/* Gone or given up since the head was read (what the database needs is looked for later), or
+	 * being written: its segment is in use. */
+	if (!r->damage || r->damage == -ENOENT || r->damage == -ESTALE ||
+	    (r->state == INVENTORY_NEW && r->file->in_use))
 		return;
 	/* A record that was never acknowledged may be torn, one that is finished is needed by nobody. */
 	bool needed = r->state == INVENTORY_LIVE || r->state == INVENTORY_UNKNOWN;
@@ -224,34 +226,57 @@ static void check_end(void *ctx, const struct inventory_file *f)
 }
 
 /* Each message of the database has its record. */
-static void check_rows(struct check *c, struct inventory *v, struct store *s)
+static int check_row(struct inventory *v, uint64_t id, struct span value)
+{
+	struct cdb_record rec;
+	struct cdb_ref ref;
+	struct span blob;
+	int rc = store_ta_decode(value, &ref, &blob);
+
+	if (!rc)
+		rc = cdb_open_record(inventory_reader(v), &ref, id, &rec);
+	if (!rc)
+		cdb_close_record(inventory_reader(v), &rec);
+	return rc;
+}
+
+/* What we have opened is the database of a moment ago; a running qmgr may have moved the message, or
+ * be done with it. */
+static int check_row_now(const struct tool_spool *t, struct inventory *v, uint64_t id)
+{
+	struct store_key key = store_key_ta(id);
+	struct store *s = open_store(t);
+	char *value;
+	size_t n;
+	int rc = s ? store_get(s, STORE_IBDB, store_key_span(&key), &value, &n) : -EIO;
+
+	if (!rc) {
+		rc = check_row(v, id, span_of(value, n));
+		free(value);
+	} else if (rc == -ENOENT) {
+		rc = 0;
+	}
+	store_close(s);
+	return rc;
+}
+
+static void check_rows(const struct tool_spool *t, struct check *c, struct inventory *v,
+		       struct store *s)
 {
 	struct store_iter *it = store_iter_new(s, STORE_IBDB, SPAN(""));
-	struct cdb_record rec;
 	char id_name[ID_TEXT_MAX];
 	uint64_t id;
 	uint32_t idx;
 	bool is_rcpt;
 
 	for (; store_iter_valid(it); store_iter_next(it)) {
-		struct cdb_ref ref;
-		struct span blob;
-		struct store_key key;
-		char *value;
-		size_t n;
-
 		if (!store_key_parse(store_iter_key(it), &id, &idx, &is_rcpt) || is_rcpt)
 			continue;
-		int rc = store_ta_decode(store_iter_value(it), &ref, &blob);
-		if (!rc) {
-			rc = cdb_open_record(inventory_reader(v), &ref, id, &rec);
-			if (!rc)
-				cdb_close_record(inventory_reader(v), &rec);
-		}
-		key = store_key_ta(id);
-		if (!rc || store_get(s, STORE_IBDB, store_key_span(&key), &value, &n))
+		int rc = check_row(v, id, store_iter_value(it));
+		if (rc && tool_database_user(t))
+			rc = check_row_now(t, v, id);
+		if (!rc)
 			continue;
-		free(value);
 		c->needed++;
 		id_text(id, id_name);
 		printf("DAMAGED: %s: queued, but its content is not there (%s)\n", id_name,
@@ -272,7 +297,7 @@ static int do_check(const struct tool_spool *t, bool quiet)
 
 	walk_or_exit(t, v, true, &calls);
 	if (store)
-		check_rows(&c, v, store);
+		check_rows(t, &c, v, store);
 	if (!quiet || c.needed)
 		printf("%" PRIu64 " records in %" PRIu64 " files, %" PRIu64
 		       " bytes: %u damaged, %u torn that nobody needs\n",

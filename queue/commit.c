@@ -29,7 +29,7 @@ struct committer {
 	usec_t checkpoint_at; /* of the last one */
 	struct mailbox box;
 	_Atomic usec_t busy_since; /* monotonic; 0: it is not writing */
-	atomic_bool deep;           /* asleep without a deadline: lazy posts must wake it */
+	atomic_bool deep;          /* asleep without a deadline: lazy posts must wake it */
 	atomic_bool stop;
 	pthread_t thread;
 	struct store *store;
@@ -163,7 +163,7 @@ static int settle(struct committer *c, struct ta *ta)
 		return segment_bad(g);
 	if (!segment_account(g, ta->ref.off, ta->ref.len) || !aq_insert(ta))
 		return -EALREADY;
-	segment_use(c->set.segments, g, 1);
+	segment_use(c->set.segments, g, ta->ref.len, 1);
 	return 0;
 }
 
@@ -321,12 +321,16 @@ static void leave_with_batch(struct committer *c, struct ta *ta)
 
 static void do_finish(struct committer *c, struct ta *ta)
 {
+	struct store_key key = store_key_ta(ta->id);
+
 	news(c);
 	census_left(ta->env.wall_arrival);
 	if (ta->c.pending)
 		unpend(ta);
+	else if (ta->c.again)
+		store_delete(c->store, c->batch, STORE_IBDB, store_key_span(&key));
 	else if (ta->c.in_db)
-		delete_once(c, STORE_IBDB, store_key_ta(ta->id));
+		delete_once(c, STORE_IBDB, key);
 	for (uint32_t i = 0; ta->c.rcpt && i < ta->env.rcpt_count; i++) {
 		forget_deferred(c, ta, i, &ta->c.rcpt[i]);
 		if (ta->c.rcpt[i].marked)
@@ -449,7 +453,7 @@ static void after_batch(struct committer *c)
 
 		if (g) {
 			segment_finished(c->set.segments, g, &c->freed[i]);
-			segment_use(c->set.segments, g, -1);
+			segment_use(c->set.segments, g, c->freed[i].len, -1);
 		}
 	}
 	c->freed_count = 0;
@@ -470,6 +474,8 @@ static void after_batch(struct committer *c)
 		c->set.deferred(c->set.ctx, c->wall_deferred);
 	c->wall_deferred = 0;
 	segments_reap(c->set.segments, c->set.recycle, c->set.ctx);
+	if (c->set.sparse && segments_sparse(c->set.segments))
+		c->set.sparse(c->set.ctx);
 	if (segments_write_marks(c->set.segments, false) && !c->flush_at) {
 		c->flush_at = clock_now() + MARKS_WAIT_USEC;
 		c->flush_lazy = true;
@@ -721,6 +727,11 @@ struct store *committer_store(struct committer *c)
 struct store_batch *committer_batch(struct committer *c)
 {
 	return c->batch;
+}
+
+bool committer_is_behind(const struct committer *c)
+{
+	return c->db_error != 0;
 }
 
 struct segments *committer_segments(struct committer *c)

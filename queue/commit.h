@@ -35,6 +35,8 @@ struct committer_setup {
 	bool (*recycle)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance);
 	/* In the committer: a sync of a segment has failed, its writer must leave it. */
 	void (*bad)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance);
+	/* In the committer: there are segments that the reclaimer should look at; may be NULL. */
+	void (*sparse)(void *ctx);
 	void *ctx;
 };
 
@@ -84,6 +86,8 @@ void commit_call(struct committer *c, struct commit_call *own, bool soon);
 /* For such functions: the batch being built, and what it goes to. */
 struct store *committer_store(struct committer *c);
 struct store_batch *committer_batch(struct committer *c);
+/* The last batch could not be written: what it says is not in the database yet. */
+bool committer_is_behind(const struct committer *c);
 struct segments *committer_segments(struct committer *c);
 
 #endif

@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/msg.h"
 #include "queue/aq.h"
+#include "queue/disk.h"
 #include "queue/icc.h"
 #include "queue/intake.h"
 #include "queue/iqdb.h"
@@ -10,7 +11,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sys/statvfs.h>
 
 enum {
 	FEEDBACK_USEC = 100000,
@@ -29,7 +29,7 @@ static const char *_Atomic cause = "none";
 static bool was_tight;
 static usec_t slow_at;      /* when to look at disk and memory again */
 static atomic_uint look_at; /* fill of AQ at which to look before the time has come */
-static uint64_t disk_free = UINT64_MAX;
+static uint64_t disk_now = UINT64_MAX;
 static struct memory memory;
 
 enum feedback_level feedback_level(void)
@@ -146,30 +146,6 @@ struct credit feedback_credit(unsigned open, unsigned sessions, unsigned links)
 	return feedback_part(aq < iqdb ? aq : iqdb, left, open, sessions, links);
 }
 
-static uint64_t free_bytes(const char *dir)
-{
-	struct statvfs v;
-
-	if (statvfs(*dir ? dir : ".", &v))
-		return UINT64_MAX;
-	return (uint64_t)v.f_bavail * v.f_frsize;
-}
-
-static uint64_t least_free(void)
-{
-	const char *dir[] = { qm->global.cdb_base_directory, qm->opt.defedb_base_directory,
-			      qm->opt.defedb_log_directory };
-	uint64_t least = UINT64_MAX;
-
-	for (unsigned i = 0; i < sizeof dir / sizeof dir[0]; i++) {
-		uint64_t f = free_bytes(dir[i]);
-
-		if (f < least)
-			least = f;
-	}
-	return least;
-}
-
 static void tell_loop(struct qloop *l, void *arg)
 {
 	(void)arg;
@@ -189,7 +165,7 @@ static void measure(struct timer *t)
 
 	if (loop_now(l->loop) >= slow_at) {
 		slow_at = loop_now(l->loop) + DISK_USEC;
-		disk_free = least_free();
+		disk_now = disk_free(qmgr_live(qm)->min_disk_space);
 		memory_read("", &memory);
 		icc_expire(loop_now(l->loop));
 	}
@@ -197,7 +173,7 @@ static void measure(struct timer *t)
 				      .aq_max = aq_max(),
 				      .iqdb_count = iqdb_count(),
 				      .iqdb_max = iqdb_max(),
-				      .disk_free_bytes = disk_free,
+				      .disk_free_bytes = disk_now,
 				      .disk_min_bytes = qmgr_live(qm)->min_disk_space,
 				      .disk_ok_bytes = qmgr_live(qm)->ok_disk_space,
 				      .memory_total_bytes = memory.total_bytes,
@@ -238,6 +214,7 @@ void feedback_came(struct qloop *l)
 void feedback_start(struct qmgr *q)
 {
 	qm = q;
+	disk_start(q);
 	timer.fn = measure;
 	atomic_init(&look_at, UINT_MAX);
 	loop_timer_after(q->loop[0].loop, &timer, 0);

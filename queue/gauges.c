@@ -1,6 +1,7 @@
 #include "queue/gauges.h"
 
 #include "queue/agents.h"
+#include "queue/disk.h"
 #include "queue/feedback.h"
 #include "queue/icc.h"
 #include "queue/intake.h"
@@ -46,6 +47,16 @@ static void put_feedback(void)
 		stats_set(rows[i].id, span_eq(span_str(feedback_cause()), span_str(rows[i].cause)));
 }
 
+static void put_segments(void)
+{
+	struct segments_totals n = segments_totals(qm->segments);
+
+	stats_set(QMGR_STAT_SEGMENTS, n.count);
+	stats_set(QMGR_STAT_SEGMENT_BYTES, n.alloc_bytes);
+	stats_set(QMGR_STAT_SEGMENT_LIVE_BYTES, n.live_bytes);
+	stats_set(QMGR_STAT_SEGMENT_ROOM_BYTES, disk_room());
+}
+
 static void refresh(void)
 {
 	struct gauges n = gauges_now();
@@ -63,6 +74,7 @@ static void refresh(void)
 	stats_set(QMGR_STAT_WORKERS_SMTPS, intake_links());
 	stats_set(QMGR_STAT_WORKERS_SMTPC, agents_up());
 	stats_set(QMGR_STAT_SUSPENSIONS, n.suspensions);
+	put_segments();
 	put_feedback();
 }
 

@@ -10,6 +10,7 @@
 #include "queue/outcome.h"
 #include "queue/qids.h"
 #include "queue/qmgr_stats.h"
+#include "queue/reclaim.h"
 #include "queue/routes.h"
 
 #include <errno.h>
@@ -313,8 +314,20 @@ static void seg_owner(struct commit_call *call)
 	struct segment *g =
 		segments_get(committer_segments(call->committer), c->seg, c->gen, &error);
 
+	segments_unspare(committer_segments(call->committer), c->seg);
 	if (g)
 		segment_owner(g, c->instance);
+	free(c);
+}
+
+static void seg_kept(struct commit_call *call)
+{
+	struct seg_call *c = caa_container_of(call, struct seg_call, call);
+
+	if (c->end)
+		segments_spare(committer_segments(call->committer), c->seg, c->end, c->instance);
+	else
+		segments_unspare(committer_segments(call->committer), c->seg);
 	free(c);
 }
 
@@ -355,37 +368,55 @@ static void seg_post(struct smtps_link *s, void (*fn)(struct commit_call *call),
 
 struct notice {
 	uint64_t seg, gen, instance;
-	bool bad;
+	enum { NOTICE_FREE = 0, NOTICE_BAD, NOTICE_PUNCH } what;
+	size_t n;
+	char runs[];
 };
+
+static void put_notice(struct link *k, const struct notice *n)
+{
+	switch (n->what) {
+	case NOTICE_FREE:
+		link_put(k, 0, seg_free, &(struct msg_seg_free){ n->seg, n->gen });
+		break;
+	case NOTICE_BAD:
+		link_put(k, 0, seg_bad, &(struct msg_seg_bad){ n->seg, n->gen });
+		break;
+	case NOTICE_PUNCH:
+		link_put(k, 0, seg_punch,
+			 &(struct msg_seg_punch){ n->seg, n->gen, span_of(n->runs, n->n) });
+		break;
+	}
+}
 
 static void notice_in_loop(struct qloop *l, void *arg)
 {
 	struct notice *n = arg;
+	bool told = false;
 
 	for (struct smtps_link *s = l->intakes; s; s = s->next) {
 		if (!s->link || link_peer(s->link)->instance != n->instance ||
 		    link_peer(s->link)->worker)
 			continue;
-		if (n->bad)
-			link_put(s->link, 0, seg_bad,
-				 &(struct msg_seg_bad){ .seg = n->seg, .gen = n->gen });
-		else
-			link_put(s->link, 0, seg_free,
-				 &(struct msg_seg_free){ .seg = n->seg, .gen = n->gen });
+		put_notice(s->link, n);
+		told = true;
 	}
+	if (!told && n->what == NOTICE_PUNCH)
+		reclaim_lost(n->instance);
 	free(n);
 }
 
 /* Worker 0 of that process hears of its segments; false: it is not connected. */
-static bool notify(uint64_t seg, uint64_t gen, uint64_t instance, bool bad)
+static bool notify(uint64_t seg, uint64_t gen, uint64_t instance, int what, struct span runs)
 {
 	struct process *p = process_of(instance, false);
 	struct qloop *l = p ? atomic_load(&p->loop) : NULL;
 
 	if (!l)
 		return false;
-	struct notice *n = xmalloc(sizeof *n);
-	*n = (struct notice){ seg, gen, instance, bad };
+	struct notice *n = xmalloc(sizeof *n + runs.n);
+	*n = (struct notice){ seg, gen, instance, what, runs.n };
+	memcpy(n->runs, runs.p, runs.n);
 	qloop_post(l, notice_in_loop, n);
 	return true;
 }
@@ -393,13 +424,35 @@ static bool notify(uint64_t seg, uint64_t gen, uint64_t instance, bool bad)
 bool intake_recycle(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance)
 {
 	(void)qmgr;
-	return notify(seg, gen, instance, false);
+	return notify(seg, gen, instance, NOTICE_FREE, SPAN(""));
 }
 
 void intake_bad(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance)
 {
 	(void)qmgr;
-	notify(seg, gen, instance, true);
+	notify(seg, gen, instance, NOTICE_BAD, SPAN(""));
+}
+
+static bool is_there(const struct process *p)
+{
+	return atomic_load(&p->instance) && atomic_load(&p->loop);
+}
+
+uint64_t intake_any(uint64_t prefer)
+{
+	struct process *p = prefer ? process_of(prefer, false) : NULL;
+
+	if (p && is_there(p))
+		return prefer;
+	for (int i = 0; i < PROCESSES_MAX; i++)
+		if (is_there(&process[i]))
+			return atomic_load(&process[i].instance);
+	return 0;
+}
+
+bool intake_punch(uint64_t instance, uint64_t seg, uint64_t gen, struct span runs)
+{
+	return notify(seg, gen, instance, NOTICE_PUNCH, runs);
 }
 
 /* ---- the link */
@@ -470,8 +523,10 @@ static void down(struct link *k)
 		  link_peer(k)->id, link_peer(k)->worker);
 	atomic_fetch_sub(&links_up, 1);
 	all_closed(s);
-	if (p && link_peer(k)->worker == 0)
+	if (p && link_peer(k)->worker == 0) {
 		atomic_store(&p->loop, NULL);
+		reclaim_lost(link_peer(k)->instance);
+	}
 	if (p && atomic_fetch_sub(&p->links, 1) == 1) {
 		seg_post(s, process_gone, 0, 0, 0);
 		atomic_store(&p->instance, 0);
@@ -490,6 +545,8 @@ static void message(struct link *k, unsigned number, uint64_t req, struct span b
 		struct msg_commit commit;
 		struct msg_seg_open seg_open;
 		struct msg_seg_seal seg_seal;
+		struct msg_seg_spare seg_spare;
+		struct msg_seg_punched seg_punched;
 	} m;
 	int rc = -EBADMSG;
 
@@ -517,6 +574,14 @@ static void message(struct link *k, unsigned number, uint64_t req, struct span b
 	case MSG_seg_seal:
 		if (!(rc = msg_seg_seal_decode(body, &m.seg_seal)))
 			seg_post(s, seg_sealed, m.seg_seal.seg, m.seg_seal.gen, m.seg_seal.end);
+		break;
+	case MSG_seg_spare:
+		if (!(rc = msg_seg_spare_decode(body, &m.seg_spare)))
+			seg_post(s, seg_kept, m.seg_spare.seg, m.seg_spare.gen, m.seg_spare.bytes);
+		break;
+	case MSG_seg_punched:
+		if (!(rc = msg_seg_punched_decode(body, &m.seg_punched)))
+			reclaim_punched(link_peer(k)->instance, &m.seg_punched);
 		break;
 	case MSG_state_end:
 		rc = 0;

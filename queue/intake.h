@@ -14,6 +14,11 @@ int intake_listen(struct qmgr *q, const char *path);
 bool intake_recycle(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance);
 /* Committer: its writer must leave a segment. */
 void intake_bad(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance);
+/* Any thread: the instance of a process that is connected, `prefer` if it is; 0: none. */
+uint64_t intake_any(uint64_t prefer);
+/* Any thread: ask it to punch a segment; runs as in seg_punch. The answer goes to reclaim_punched()
+ * or reclaim_lost(). False: it is not connected. */
+bool intake_punch(uint64_t instance, uint64_t seg, uint64_t gen, struct span runs);
 /* Feedback: tell all workers of this loop how much they may take. */
 void intake_credit(struct qloop *l, uint8_t level, const char *cause);
 /* Any thread: links that are up. */

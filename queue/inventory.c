@@ -82,13 +82,38 @@ static bool has_row(struct inventory *v, enum store_family f, struct store_key k
 	return true;
 }
 
-static enum inventory_state state_of(struct inventory *v, const struct cdb_ref *ref, uint64_t ta)
+/* A message has one record that counts; another one is what it was moved from, or a copy that was
+ * not needed. */
+static bool names(struct inventory *v, uint64_t ta, const struct cdb_ref *ref, bool *any)
 {
+	struct store_key key = store_key_ta(ta);
+	struct cdb_ref named;
+	struct span blob;
+	char *value;
+	size_t n;
+	int rc = store_get(v->store, STORE_IBDB, store_key_span(&key), &value, &n);
+
+	*any = !rc;
+	if (rc)
+		return false;
+	rc = store_ta_decode(span_of(value, n), &named, &blob);
+	free(value);
+	return rc || (named.seg == ref->seg && named.gen == ref->gen && named.off == ref->off);
+}
+
+static enum inventory_state state_of(struct inventory *v, const struct cdb_ref *ref,
+				     const struct cdb_head *h)
+{
+	uint64_t ta = h->ta;
+	bool any;
+
 	if (!v->store)
 		return ref->seg && marks_has(&v->marks, ref->off) ? INVENTORY_FINISHED
 								  : INVENTORY_UNKNOWN;
-	if (has_row(v, STORE_IBDB, store_key_ta(ta)))
+	if (names(v, ta, ref, &any))
 		return INVENTORY_LIVE;
+	if (any || h->flags & CDB_MOVED)
+		return INVENTORY_FINISHED;
 	if (!ref->seg)
 		return has_row(v, STORE_META, store_key_file(ta)) ? INVENTORY_FINISHED
 								  : INVENTORY_NEW;
@@ -129,6 +154,14 @@ static int check(struct inventory *v, const struct cdb_ref *ref, uint64_t ta)
 		free(blob);
 	}
 	cdb_close_record(v->reader, &rec);
+	/* Punched or used again meanwhile? Its head goes first. */
+	if (rc == -EBADMSG) {
+		int now = cdb_open_record(v->reader, ref, ta, &rec);
+
+		if (now)
+			return now;
+		cdb_close_record(v->reader, &rec);
+	}
 	return rc;
 }
 
@@ -137,7 +170,7 @@ static int record(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h
 	struct inventory *v = ctx;
 	struct inventory_record r = { .file = &v->file, .ref = *ref, .head = *h };
 
-	r.state = state_of(v, ref, h->ta);
+	r.state = state_of(v, ref, h);
 	if (v->check)
 		r.damage = check(v, ref, h->ta);
 	if (v->calls->record)

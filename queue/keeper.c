@@ -93,10 +93,12 @@ struct ta *keeper_load(struct store *s, uint64_t id, int *error)
 		return NULL;
 	*error = store_ta_decode(span_of(v, n), &ref, &blob);
 	struct ta *ta = *error ? NULL : aq_ta_new(blob, &ref, error);
+	bool again = store_ta_is_again(span_of(v, n));
 	free(v);
 	if (!ta)
 		return NULL;
 	ta->c.in_db = true;
+	ta->c.again = again;
 	*error = ta->id == id ? load_rcpts(s, ta) : -EUCLEAN;
 	if (*error) {
 		aq_ta_free(ta);
@@ -161,13 +163,19 @@ static int bring(struct keeper *k, uint64_t id, uint32_t idx)
 		if (!ta)
 			return rc;
 		if (idx >= ta->env.rcpt_count ||
-		    atomic_load(&ta->rcpt[idx].state) != RCPT_DEFERRED || !activate(ta, idx)) {
+		    atomic_load(&ta->rcpt[idx].state) != RCPT_DEFERRED) {
 			aq_ta_free(ta);
 			return -ENOENT;
 		}
-		if (!aq_insert(ta))
-			panic("two loaders of one transaction");
+		/* The reclaimer has it for a moment. */
+		if (!aq_insert(ta)) {
+			aq_ta_free(ta);
+			return -EAGAIN;
+		}
+		activate(ta, idx);
 	} else {
+		if (atomic_load(&ta->active) >= AQ_DYING)
+			return -EAGAIN;
 		if (idx >= ta->env.rcpt_count || atomic_load(&ta->rcpt[idx].state) != RCPT_DEFERRED)
 			return -ENOENT;
 		if (!activate(ta, idx))
@@ -191,6 +199,10 @@ static unsigned activate_ordered(struct ta *ta, struct ordered *w, bool *left)
 {
 	unsigned n = 0;
 
+	if (atomic_load(&ta->active) >= AQ_DYING) {
+		*left = true;
+		return 0;
+	}
 	for (unsigned i = 0; i < w->count; i++) {
 		uint32_t idx = w->idx[i];
 		uint8_t state =
@@ -227,6 +239,10 @@ static bool bring_ordered(struct keeper *k, struct ordered *w)
 	if (!ta) {
 		ta = keeper_load(k->q->store, w->id, &rc);
 		loaded = ta != NULL;
+		if (loaded && !aq_insert(ta)) {
+			aq_ta_free(ta);
+			return true;
+		}
 	}
 	if (!ta) {
 		count_gone(w->order, rc == -ENOENT ? w->count : 0, rc == -ENOENT ? 0 : w->count);
@@ -234,9 +250,7 @@ static bool bring_ordered(struct keeper *k, struct ordered *w)
 	}
 	unsigned n = activate_ordered(ta, w, &left);
 	if (loaded && !n)
-		aq_ta_free(ta);
-	else if (loaded && !aq_insert(ta))
-		panic("two loaders of one transaction");
+		aq_remove(ta);
 	if (n)
 		send_to_loop(k, ta, w->idx, n);
 	return left;

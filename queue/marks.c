@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "core/wire.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -124,6 +125,40 @@ void marks_remove(const char *base, uint64_t seg)
 
 	path_of(base, seg, path);
 	unlink(path);
+}
+
+static unsigned sweep_folder(const char *base, unsigned folder)
+{
+	char path[CDB_PATH_MAX], *end;
+	struct dirent *e;
+	unsigned n = 0;
+
+	cdb_dir_path(base, folder, path);
+	DIR *d = opendir(path);
+	while (d && (e = readdir(d))) {
+		uint64_t seg = *e->d_name == 'M' ? strtoull(e->d_name + 1, &end, 16) : 0;
+
+		if (!seg || *end || strlen(e->d_name) != 17 || (seg & 15) != folder)
+			continue;
+		/* The segment comes before its marks and goes before them. */
+		cdb_seg_path(base, seg, path);
+		if (access(path, F_OK) && errno == ENOENT) {
+			marks_remove(base, seg);
+			n++;
+		}
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+unsigned marks_sweep(const char *base)
+{
+	unsigned n = 0;
+
+	for (unsigned folder = 0; folder < 16; folder++)
+		n += sweep_folder(base, folder);
+	return n;
 }
 
 /* ---- reading */

@@ -31,6 +31,10 @@ void marks_free(struct marks *own);
 /* The segment is removed. */
 void marks_remove(const char *base, uint64_t seg);
 
+/* Start-up, any thread: files whose segment is gone, which a power cut may leave, are removed. Returns
+ * how many. */
+unsigned marks_sweep(const char *base);
+
 /* For reading: the offsets of finished records of that generation, sorted. 0 or -errno (-ENOENT: no
  * file). */
 struct marks_list {

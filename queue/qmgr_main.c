@@ -2,7 +2,7 @@
  * queue/qmgr_main.c - qmgr, the queue manager: start, signals, end. See qmgr(8).
  *
  * Threads: loop 0 in the main thread (also listeners, control socket, signals), loops 1 to N - 1,
- *          the committer, the keeper, the clerk, and what RocksDB, liburcu and the log start for
+ *          the committer, the keeper, the clerk, the reclaimer, and what RocksDB, liburcu and the log start for
  *          themselves.
  */
 #include "core/cdb_write.h"
@@ -22,6 +22,7 @@
 #include "queue/qadmin.h"
 #include "queue/qids.h"
 #include "queue/qmgr_stats.h"
+#include "queue/reclaim.h"
 #include "queue/recover.h"
 #include "queue/routes.h"
 #include "queue/sched.h"
@@ -66,7 +67,7 @@ static void open_store(void)
 	if (!qm.store)
 		fatal(error == -EBUSY ? EX_TEMPFAIL : EX_CONFIG, "database in %s: %s%s",
 		      o->defedb_base_directory, why, advice(error, why));
-	error = recover(&qm, &found, why, sizeof why);
+	error = recover(&qm, created, &found, why, sizeof why);
 	if (error)
 		fatal(EX_CONFIG, "database in %s: %s (%s)%s", o->defedb_base_directory, why,
 		      strerror(-error), advice(error, why));
@@ -94,6 +95,7 @@ static void own_segment_call(struct commit_call *call)
 	struct segments *t = committer_segments(call->committer);
 	struct segment *g = segments_get(t, c->seg, c->gen, &error);
 
+	segments_unspare(t, c->seg);
 	if (g) {
 		segment_owner(g, qm.hello.instance);
 		if (c->sealed)
@@ -110,6 +112,27 @@ static void own_segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t end, boo
 	*c = (struct own_call){
 		.call.fn = own_segment_call, .seg = seg, .gen = gen, .end = end, .sealed = sealed
 	};
+	commit_call(qm.committer, &c->call, false);
+}
+
+static void own_spare_call(struct commit_call *call)
+{
+	struct own_call *c = caa_container_of(call, struct own_call, call);
+	struct segments *t = committer_segments(call->committer);
+
+	if (c->end)
+		segments_spare(t, c->seg, c->end, qm.hello.instance);
+	else
+		segments_unspare(t, c->seg);
+	free(c);
+}
+
+static void own_spare(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes)
+{
+	struct own_call *c = xcalloc(1, sizeof *c);
+
+	(void)ctx;
+	*c = (struct own_call){ .call.fn = own_spare_call, .seg = seg, .gen = gen, .end = bytes };
 	commit_call(qm.committer, &c->call, false);
 }
 
@@ -137,6 +160,7 @@ static void start_committer(void)
 				      .gid = pw && geteuid() != pw->pw_uid ? pw->pw_gid : (gid_t)-1,
 				      .notify = qm.loop[0].loop,
 				      .segment = own_segment,
+				      .spare = own_spare,
 				      .ctx = &qm };
 	int error = 0;
 
@@ -148,6 +172,7 @@ static void start_committer(void)
 	s.deferred = keeper_deferred;
 	s.recycle = recycle;
 	s.bad = bad_segment;
+	s.sparse = reclaim_kick;
 	s.ctx = &qm;
 	qm.committer = committer_start(&s);
 	qm.writer = cdb_writer_new(&w, &error);
@@ -257,6 +282,7 @@ static void tables(void)
 static void stop_all(struct keeper *k)
 {
 	clerk_stop();
+	reclaim_stop();
 	keeper_stop(k);
 	for (unsigned i = 1; i < qm.loop_count; i++) {
 		loop_stop(qm.loop[i].loop);
@@ -295,6 +321,8 @@ int main(int argc, char **argv)
 	if (clerk_start(&qm))
 		fatal(EX_OSERR, "cannot start a thread");
 	suspend_start(&qm);
+	if (reclaim_start(&qm))
+		fatal(EX_OSERR, "cannot start a thread");
 	listen_all();
 	feedback_start(&qm);
 	signals = (struct process_signals){ .terminate = terminate, .reload = reload_signal };

@@ -239,7 +239,9 @@ static int record(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h
 		aq_ta_free(ta);
 		return 0;
 	}
-	if (!ta && is_finished(r, ref, h->ta, error)) {
+	/* A copy that the old database did not come to name counts only when that is lost. */
+	bool unnamed = r->old_segments && error == -ENOENT && h->flags & CDB_MOVED;
+	if (!ta && (unnamed || is_finished(r, ref, h->ta, error))) {
 		r->finished++;
 		return 0;
 	}

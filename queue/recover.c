@@ -15,6 +15,7 @@
 
 struct work {
 	struct qmgr *q;
+	bool created;
 	struct recovered *out;
 	struct store_batch *batch;
 	struct cdb_reader *reader;
@@ -47,7 +48,7 @@ static int use_content(struct work *w, const struct cdb_ref *ref)
 		return 0;
 	struct segment *g = segments_get(w->q->segments, ref->seg, ref->gen, &error);
 	if (g)
-		segment_use(w->q->segments, g, 1);
+		segment_use(w->q->segments, g, ref->len, 1);
 	return error;
 }
 
@@ -212,6 +213,9 @@ static int replay_record(void *ctx, const struct cdb_ref *ref, const struct cdb_
 	seen(w->out, h->ta);
 	if (aq_find(h->ta) || in_database(w, h->ta) || is_marked(w, ref))
 		return 0;
+	/* A copy that the database did not come to name: the first one counted, and is finished. */
+	if (h->flags & CDB_MOVED && !w->created)
+		return 0;
 	error = cdb_open_record(w->reader, ref, h->ta, &rec);
 	if (error) {
 		damaged(w, h->ta, "content", error);
@@ -332,9 +336,11 @@ static void drop_file_rows(struct work *w)
 	store_iter_end(it);
 }
 
-int recover(struct qmgr *q, struct recovered *out, char *why, size_t cap)
+int recover(struct qmgr *q, bool created, struct recovered *out, char *why, size_t cap)
 {
-	struct work w = { .q = q, .out = out, .base = q->global.cdb_base_directory };
+	struct work w = {
+		.q = q, .created = created, .out = out, .base = q->global.cdb_base_directory
+	};
 	int rc;
 
 	memset(out, 0, sizeof *out);

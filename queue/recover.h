@@ -20,7 +20,7 @@ struct recovered {
 	unsigned ta_count, ta_cap;
 };
 
-/* Fills q->segments and the table. 0 or -errno with why. */
-int recover(struct qmgr *q, struct recovered *out, char *why, size_t cap);
+/* Fills q->segments and the table. created: the database was missing. 0 or -errno with why. */
+int recover(struct qmgr *q, bool created, struct recovered *out, char *why, size_t cap);
 
 #endif

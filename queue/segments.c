@@ -5,6 +5,9 @@
 #include "core/log.h"
 #include "core/wire.h"
 #include "queue/marks.h"
+#include "queue/qmgr_stats.h"
+#include "queue/segment.h"
+#include "queue/sparse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,37 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct range {
-	uint64_t from, to;
-};
+enum { FORMAT = 1, HOLE_USEC = 60 * USEC_PER_SEC, LOST_USEC = 30 * USEC_PER_SEC };
 
-struct segment {
-	struct segment *next; /* in its bucket */
-	struct segment *dirty_next, *changed_next, *idle_next, *marked_next;
-	uint64_t seg, gen, bytes;
-	uint64_t instance; /* of the writer, 0: unknown */
-	int fd;
-	int bad;
-	unsigned live;
-	bool dirty, changed, idle, sealed, orphaned;
-	bool lost; /* no link to its writer at the moment */
-	usec_t lost_at;
-	uint64_t end;
-	usec_t look_at;      /* when to look into holes again */
-	struct marks *marks; /* finished records that the file beside it does not have yet */
-	bool marked;
-	struct range *range; /* sorted, never touching */
-	unsigned range_count, range_cap;
-};
-
-enum { BUCKETS = 4096, FORMAT = 1, HOLE_USEC = 60 * USEC_PER_SEC, LOST_USEC = 30 * USEC_PER_SEC };
-
-struct segments {
-	const char *base;
-	struct segment *bucket[BUCKETS];
-	struct segment *dirty, *changed, *idle, *marked;
-	unsigned count;
-};
+enum { SPARES_MAX = 1024, SEGMENT_MAX = 1 << 30 };
 
 struct segments *segments_new(const char *base)
 {
@@ -64,7 +39,7 @@ static void segment_free(struct segment *g)
 
 void segments_free(struct segments *t)
 {
-	for (unsigned i = 0; i < BUCKETS; i++) {
+	for (unsigned i = 0; i < SEGMENTS_BUCKETS; i++) {
 		struct segment *next;
 
 		for (struct segment *g = t->bucket[i]; g; g = next) {
@@ -72,12 +47,13 @@ void segments_free(struct segments *t)
 			segment_free(g);
 		}
 	}
+	free(t->spare);
 	free(t);
 }
 
 static struct segment **bucket(struct segments *t, uint64_t seg)
 {
-	return &t->bucket[hash_mix(0, seg) % BUCKETS];
+	return &t->bucket[hash_mix(0, seg) % SEGMENTS_BUCKETS];
 }
 
 struct segment *segments_find(struct segments *t, uint64_t seg)
@@ -97,8 +73,9 @@ static struct segment *add(struct segments *t, uint64_t seg)
 	g->seg = seg;
 	g->fd = -1;
 	g->next = *b;
+	g->tried_live = UINT64_MAX;
 	*b = g;
-	t->count++;
+	atomic_fetch_add(&t->count, 1);
 	return g;
 }
 
@@ -119,11 +96,14 @@ static void drop(struct segments *t, struct segment *g)
 		unhook(&t->changed, g, offsetof(struct segment, changed_next));
 	if (g->marked)
 		unhook(&t->marked, g, offsetof(struct segment, marked_next));
-	t->count--;
+	sparse_drop(t, g);
+	atomic_fetch_sub(&t->count, 1);
+	atomic_fetch_sub(&t->alloc_bytes, g->alloc);
+	atomic_fetch_sub(&t->live_bytes, g->live_bytes);
 	segment_free(g);
 }
 
-static void mark_changed(struct segments *t, struct segment *g)
+void segments_changed(struct segments *t, struct segment *g)
 {
 	if (!g->changed) {
 		g->changed = true;
@@ -132,7 +112,7 @@ static void mark_changed(struct segments *t, struct segment *g)
 	}
 }
 
-static void mark_idle(struct segments *t, struct segment *g)
+void segments_look(struct segments *t, struct segment *g)
 {
 	if (!g->idle) {
 		g->idle = true;
@@ -162,7 +142,17 @@ static int open_segment(struct segments *t, struct segment *g, uint64_t *gen)
 	if (g->fd >= 0)
 		close(g->fd);
 	g->fd = fd;
+	segment_measure(t, g);
 	return 0;
+}
+
+void segment_measure(struct segments *t, struct segment *g)
+{
+	struct stat st;
+	uint64_t alloc = g->fd < 0 || fstat(g->fd, &st) ? g->alloc : (uint64_t)st.st_blocks * 512;
+
+	atomic_fetch_add(&t->alloc_bytes, alloc - g->alloc);
+	g->alloc = alloc;
 }
 
 /* A new use of the file: nothing of the former one counts. */
@@ -174,6 +164,9 @@ static void reset(struct segment *g, uint64_t gen)
 	g->end = 0;
 	g->bad = 0;
 	g->look_at = 0;
+	g->tried_live = UINT64_MAX;
+	g->failures = 0;
+	g->held = false;
 }
 
 struct segment *segments_get(struct segments *t, uint64_t seg, uint64_t gen, int *error)
@@ -250,34 +243,44 @@ static void add_range(struct segment *g, struct range r)
 	g->range_count -= last - i - 1;
 }
 
+static uint64_t on_steps(uint64_t len)
+{
+	return (len + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1);
+}
+
 bool segment_account(struct segment *g, uint64_t off, uint64_t len)
 {
 	if (segment_has(g, off))
 		return false;
-	add_range(g,
-		  (struct range){ off, off + ((len + CDB_STEP - 1) & ~(uint64_t)(CDB_STEP - 1)) });
+	add_range(g, (struct range){ off, off + on_steps(len) });
 	return true;
 }
 
 static void account_all(struct segments *t, struct segment *g)
 {
 	add_range(g, (struct range){ CDB_SEG_HEAD, g->bytes });
-	mark_changed(t, g);
+	segments_changed(t, g);
 }
 
-static bool covered(const struct segment *g)
+bool segment_covered(const struct segment *g)
 {
 	return g->end <= CDB_SEG_HEAD || (g->range_count == 1 && g->range[0].from <= CDB_SEG_HEAD &&
 					  g->range[0].to >= g->end);
 }
 
-void segment_use(struct segments *t, struct segment *g, int by)
+void segment_use(struct segments *t, struct segment *g, uint64_t len, int by)
 {
+	uint64_t bytes = by < 0 ? -on_steps(len) : on_steps(len);
+
 	if (by < 0 && !g->live)
 		panic("segment %llx is used less than never", (unsigned long long)g->seg);
 	g->live = (unsigned)((int)g->live + by);
+	g->live_bytes += bytes;
+	atomic_fetch_add(&t->live_bytes, bytes);
 	if (!g->live)
-		mark_idle(t, g);
+		segments_look(t, g);
+	else if (by < 0 && sparse_check(t, g))
+		t->has_sparse = true;
 }
 
 void segment_dirty(struct segments *t, struct segment *g)
@@ -287,7 +290,7 @@ void segment_dirty(struct segments *t, struct segment *g)
 		g->dirty_next = t->dirty;
 		t->dirty = g;
 	}
-	mark_changed(t, g);
+	segments_changed(t, g);
 }
 
 unsigned segments_sync(struct segments *t,
@@ -329,11 +332,32 @@ void segment_owner(struct segment *g, uint64_t instance)
 	g->lost = false;
 }
 
+static void begin_sparse(struct segments *t, struct segment *g)
+{
+	sparse_begin(t, g);
+	t->has_sparse |= g->sparse;
+}
+
+bool segments_sparse(struct segments *t)
+{
+	bool has = t->has_sparse;
+
+	t->has_sparse = false;
+	return has;
+}
+
+struct segments_totals segments_totals(const struct segments *t)
+{
+	return (struct segments_totals){ atomic_load(&t->count), atomic_load(&t->alloc_bytes),
+					 atomic_load(&t->live_bytes) };
+}
+
 void segment_seal(struct segments *t, struct segment *g, uint64_t end)
 {
 	g->sealed = true;
 	g->end = end;
-	mark_idle(t, g);
+	segments_look(t, g);
+	begin_sparse(t, g);
 }
 
 bool segment_orphaned(const struct segment *g)
@@ -350,7 +374,7 @@ static void try_orphan(struct segments *t, struct segment *g)
 	if (g->fd >= 0 && !held)
 		flock(g->fd, LOCK_UN);
 	if (held || (g->sealed && clock_now() - g->lost_at < LOST_USEC)) {
-		mark_idle(t, g);
+		segments_look(t, g);
 		return;
 	}
 	g->lost = false;
@@ -358,18 +382,86 @@ static void try_orphan(struct segments *t, struct segment *g)
 	g->sealed = g->orphaned = true;
 	g->end = g->bytes;
 	account_all(t, g);
-	mark_idle(t, g);
+	segments_look(t, g);
+	begin_sparse(t, g);
+}
+
+/* What a writer had for later use. */
+static void take_back(struct segments *t, uint64_t seg)
+{
+	struct segment *g = segments_find(t, seg);
+	uint64_t gen;
+
+	if (g)
+		return;
+	g = add(t, seg);
+	if (open_segment(t, g, &gen)) {
+		drop(t, g);
+		return;
+	}
+	reset(g, gen);
+	g->lost = true;
+	g->lost_at = clock_now();
+	try_orphan(t, g);
 }
 
 void segments_orphan(struct segments *t, uint64_t instance)
 {
-	for (unsigned i = 0; i < BUCKETS; i++)
+	for (unsigned i = 0; i < SEGMENTS_BUCKETS; i++)
 		for (struct segment *g = t->bucket[i]; g; g = g->next)
 			if (g->instance == instance) {
 				g->lost = true;
 				g->lost_at = clock_now();
 				try_orphan(t, g);
 			}
+	for (unsigned i = t->spare_count; i-- > 0;)
+		if (t->spare[i].instance == instance) {
+			uint64_t seg = t->spare[i].seg;
+
+			t->spare[i] = t->spare[--t->spare_count];
+			take_back(t, seg);
+		}
+}
+
+void segments_spare(struct segments *t, uint64_t seg, uint64_t bytes, uint64_t instance)
+{
+	segments_unspare(t, seg);
+	/* No writer keeps as many, or such. */
+	if (t->spare_count == SPARES_MAX || bytes > SEGMENT_MAX)
+		return;
+	if (t->spare_count == t->spare_cap) {
+		t->spare_cap = t->spare_cap ? t->spare_cap * 2 : 16;
+		t->spare = xrealloc(t->spare, t->spare_cap * sizeof *t->spare);
+	}
+	t->spare[t->spare_count++] = (struct spare_segment){ seg, bytes, instance };
+}
+
+void segments_unspare(struct segments *t, uint64_t seg)
+{
+	for (unsigned i = 0; i < t->spare_count; i++)
+		if (t->spare[i].seg == seg) {
+			t->spare[i] = t->spare[--t->spare_count];
+			return;
+		}
+}
+
+/* Behind the last record that was accounted for; what is written and not committed yet is little. */
+static uint64_t room_of(const struct segment *g)
+{
+	uint64_t used = g->range_count ? g->range[g->range_count - 1].to : CDB_SEG_HEAD;
+
+	return !g->sealed && !g->bad && !g->lost && g->fd >= 0 && g->bytes > used ? g->bytes - used
+										  : 0;
+}
+
+void segments_room(struct segments *t, uint64_t room[static 16])
+{
+	memset(room, 0, 16 * sizeof *room);
+	for (unsigned i = 0; i < t->spare_count; i++)
+		room[t->spare[i].seg & 15] += t->spare[i].bytes;
+	for (unsigned i = 0; i < SEGMENTS_BUCKETS; i++)
+		for (struct segment *g = t->bucket[i]; g; g = g->next)
+			room[g->seg & 15] += room_of(g);
 }
 
 void segments_write(struct segments *t, struct store *s, struct store_batch *b)
@@ -394,8 +486,26 @@ void segments_write(struct segments *t, struct store *s, struct store_batch *b)
 		store_put(s, b, STORE_META, store_key_span(&key), span_of(to, w.n));
 		if (to != small)
 			free(to);
-		mark_idle(t, g);
+		segments_look(t, g);
 	}
+}
+
+/* A writer that we have lost sight of may be about to use it again: nobody removes it without its
+ * lock. False: somebody has that. */
+static bool lock_to_remove(struct segment *g, bool *ours)
+{
+	char head[CDB_SEG_HEAD];
+	uint64_t seg, gen = 0, bytes;
+
+	*ours = true;
+	if (g->fd < 0)
+		return true;
+	if (flock(g->fd, LOCK_EX | LOCK_NB))
+		return false;
+	if (pread(g->fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
+	    !cdb_seg_head_decode(head, &seg, &gen, &bytes))
+		*ours = gen == g->gen;
+	return true;
 }
 
 static void remove_file(struct segments *t, struct segment *g)
@@ -440,6 +550,8 @@ void segments_reap(struct segments *t,
 {
 	struct segment *list = t->idle;
 
+	bool ours;
+
 	t->idle = NULL;
 	while (list) {
 		struct segment *g = list;
@@ -450,14 +562,26 @@ void segments_reap(struct segments *t,
 			try_orphan(t, g);
 		if (!g->sealed || g->live)
 			continue;
-		if (!covered(g))
-			close_holes(t, g);
-		if (g->changed || !covered(g)) {
-			mark_idle(t, g);
+		if (!sparse_is_free(g)) {
+			segments_look(t, g);
 			continue;
 		}
-		if (!g->instance || !recycle(ctx, g->seg, g->gen, g->instance))
+		if (!segment_covered(g))
+			close_holes(t, g);
+		if (g->changed || !segment_covered(g)) {
+			segments_look(t, g);
+			continue;
+		}
+		if (g->instance && recycle(ctx, g->seg, g->gen, g->instance)) {
+			segments_spare(t, g->seg, 0, g->instance);
+			stats_add(QMGR_STAT_SEGMENTS_RECYCLED, 1);
+		} else if (!lock_to_remove(g, &ours)) {
+			segments_look(t, g);
+			continue;
+		} else if (ours) {
 			remove_file(t, g);
+			stats_add(QMGR_STAT_SEGMENTS_REMOVED, 1);
+		}
 		/* The row in meta stays until a new use of the file overwrites it or the next
 		 * start: a removal that a power cut undoes must not bring its mail back. */
 		marks_remove(t->base, g->seg);
@@ -561,8 +685,10 @@ int segment_replay(struct segments *t, struct segment *g,
 	g->end = g->bytes;
 	g->sealed = !*alive;
 	if (!g->live)
-		mark_idle(t, g);
-	if (covered(g))
+		segments_look(t, g);
+	if (g->sealed)
+		begin_sparse(t, g);
+	if (segment_covered(g))
 		return 0;
 	/* From the first byte that is not accounted for. */
 	uint64_t from =
@@ -573,7 +699,7 @@ int segment_replay(struct segments *t, struct segment *g,
 		return rc;
 	if (!*alive)
 		account_all(t, g);
-	mark_changed(t, g);
+	segments_changed(t, g);
 	return 0;
 }
 
@@ -586,7 +712,7 @@ struct segment *segments_adopt(struct segments *t, uint64_t seg)
 
 void segments_forget_absent(struct segments *t, struct store *s, struct store_batch *b)
 {
-	for (unsigned i = 0; i < BUCKETS; i++) {
+	for (unsigned i = 0; i < SEGMENTS_BUCKETS; i++) {
 		struct segment *next;
 
 		for (struct segment *g = t->bucket[i]; g; g = next) {

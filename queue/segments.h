@@ -29,9 +29,11 @@ struct segment *segments_find(struct segments *t, uint64_t seg);
 /* A record at [off, off+len) is being committed: false when it was accounted for before. */
 bool segment_account(struct segment *g, uint64_t off, uint64_t len);
 bool segment_has(const struct segment *g, uint64_t off);
-/* Records needed: +1 when committed, -1 after the batch that forgets it is synced. */
-void segment_use(struct segments *t, struct segment *g, int by);
-/* Needs fdatasync before the answer. */
+/* Records needed, of len bytes: +1 when committed, -1 after the batch that forgets it is synced. */
+void segment_use(struct segments *t, struct segment *g, uint64_t len, int by);
+/* What was accounted for goes into the next batch. */
+void segments_changed(struct segments *t, struct segment *g);
+/* The same, and it needs fdatasync before the answer. */
 void segment_dirty(struct segments *t, struct segment *g);
 /* fdatasync of all dirty ones; a failed one is bad from then on: segment_bad(), and failed() is
  * called. Returns the syncs done. */
@@ -49,6 +51,19 @@ bool segment_orphaned(const struct segment *g);
 /* The links of a process are gone. When it holds its segments no longer, what it did not commit
  * will never count. */
 void segments_orphan(struct segments *t, uint64_t instance);
+
+/* Its writer keeps this empty one for later use; it is in use, or its writer does not want it. */
+void segments_spare(struct segments *t, uint64_t seg, uint64_t bytes, uint64_t instance);
+void segments_unspare(struct segments *t, uint64_t seg);
+/* Bytes of segments that are allocated and empty, by the folder that they are in. */
+void segments_room(struct segments *t, uint64_t room[static 16]);
+/* Any thread: segments, what they have on disk, and what is needed of that. */
+struct segments_totals {
+	uint64_t count, alloc_bytes, live_bytes;
+};
+struct segments_totals segments_totals(const struct segments *t);
+/* Since the last call segments came for sparse_pick(). */
+bool segments_sparse(struct segments *t);
 
 /* Rows of meta that changed since the last call, into the batch. */
 void segments_write(struct segments *t, struct store *s, struct store_batch *b);

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, DEFERRED_FORMAT = 2 };
+enum { FORMAT = 1, FORMAT_AGAIN = 2, DEFERRED_FORMAT = 2 };
 enum { DEFERRED_HELD = 1u << 0, DEFERRED_FORCED = 1u << 1 };
 
 static const char *const family_name[STORE_FAMILIES] = { "default", "ibdb", "defedb", "due" };
@@ -595,8 +595,9 @@ size_t store_ta_head_encode(const struct cdb_ref *ref, char *dst)
 int store_ta_decode(struct span value, struct cdb_ref *ref, struct span *envelope)
 {
 	struct wire_r r = wire_reader(value);
+	uint8_t format = wire_get_u8(&r);
 
-	if (wire_get_u8(&r) != FORMAT)
+	if (format != FORMAT && format != FORMAT_AGAIN)
 		return -EUCLEAN;
 	ref->seg = wire_get_u64(&r);
 	ref->gen = wire_get_u64(&r);
@@ -606,6 +607,16 @@ int store_ta_decode(struct span value, struct cdb_ref *ref, struct span *envelop
 		return -EUCLEAN;
 	*envelope = span_of(r.p, (size_t)(r.end - r.p));
 	return 0;
+}
+
+void store_ta_set_again(char *head)
+{
+	*head = FORMAT_AGAIN;
+}
+
+bool store_ta_is_again(struct span value)
+{
+	return value.n && *value.p == FORMAT_AGAIN;
 }
 
 size_t store_deferred_encode(const struct store_deferred *d, char *dst)

@@ -107,6 +107,10 @@ bool store_mark_reported(struct span value);
 size_t store_ta_head_encode(const struct cdb_ref *ref, char *dst); /* STORE_TA_HEAD bytes */
 enum { STORE_TA_HEAD = 33 };
 int store_ta_decode(struct span value, struct cdb_ref *ref, struct span *envelope);
+/* A value whose key was put before: it must be removed by store_delete(). Of an encoded head; of a
+ * value that can be decoded. */
+void store_ta_set_again(char *head);
+bool store_ta_is_again(struct span value);
 
 /* defedb value. */
 struct store_deferred {

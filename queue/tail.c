@@ -61,6 +61,9 @@ static int record(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h
 		return 0;
 	if (in_family(w, STORE_IBDB, store_key_ta(h->ta)))
 		return 0;
+	/* A copy that is not named yet. */
+	if (h->flags & CDB_MOVED)
+		return 0;
 	struct ta *ta = tail_ta(w->reader, ref, h->ta, &error);
 	return ta ? w->each(w->ctx, ta) : 0;
 }
