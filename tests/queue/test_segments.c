@@ -188,7 +188,7 @@ static void reap(void)
 
 	segment_owner(g, 77);
 	segment_account(g, CDB_SEG_HEAD, 640);
-	segment_use(t, g, 1);
+	segment_use(t, g, 640, 1);
 	segment_dirty(t, g);
 	segments_sync(t, NULL, NULL);
 	write_rows(t);
@@ -197,7 +197,7 @@ static void reap(void)
 	segment_seal(t, g, CDB_SEG_HEAD + 640);
 	segments_reap(t, recycle_yes, NULL);
 	ok(!recycled, "a sealed one with a record that is needed is not");
-	segment_use(t, g, -1);
+	segment_use(t, g, 640, -1);
 	segments_reap(t, recycle_yes, NULL);
 	ok(recycled == 0x30 && file_there(0x30), "its writer gets it again when nothing is needed");
 	ok(segments_find(t, 0x30) == NULL, "and we forget it");

@@ -5,6 +5,8 @@ The model, pessimistic within what a journaling file system can do:
               Of what was written later each sector of 512 bytes holds some state in time between the last
               sync and the cut, independent of all others. So a write may be torn, later ones may be there
               without earlier ones, but no sector goes back.
+  holes       A punched hole counts as zeros that were written, to each sector on its own: it may be there
+              before what was written, and not synced, before it.
   size        As the data that is there needs it; sometimes larger, then zeros (a file system may write the
               size before the data).
   names       Creation, rename and removal in one folder are on disk in their order; a completed fsync of the
@@ -198,7 +200,7 @@ class Disk:
         touched = collections.defaultdict(list)
         cut = rng.randint(0, len(ops))
         for i, r in enumerate(ops):
-            if r.op == WRITE:
+            if r.op == WRITE or r.op == FALLOCATE and r.mode & PUNCH_HOLE:
                 for s in range(r.off // unit, (r.off + r.len - 1) // unit + 1):
                     touched[s].append(i)
             elif r.op == FALLOCATE and not r.mode and rng.random() < .5:
@@ -210,7 +212,7 @@ class Disk:
                     break
                 r = ops[i]
                 a, b = max(r.off, s * unit), min(r.off + r.len, (s + 1) * unit)
-                os.pwrite(fd, r.data[a - r.off:b - r.off], a)
+                os.pwrite(fd, r.data[a - r.off:b - r.off] if r.op == WRITE else bytes(b - a), a)
                 size = max(size, b)
         for r in ops:
             if r.op == TRUNCATE and r.off < size and rng.random() < .5:

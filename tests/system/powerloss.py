@@ -27,6 +27,8 @@ ID = re.compile(rb'X-SMX-ID: (\S+)')
 TO = re.compile(rb'^X-Envelope-To: (\S+)\r$', re.M)
 
 QMGR = 'IBDB { size = 1MB; max_commit_delay = %d; } smtpc { initial_connections = 20; max_connections = 40; }'
+SMALL_FS = 64 << 20
+RECLAIM = ' reclaim_delay = 0;'
 # Some mail fails for a while, some for good, some waits: messages are in all states at each moment.
 CUTS_IN_A_ROW = 2       # at most, of what one gateway finds
 SINK = ('--fail', 'dot:451 4.3.0 later:10%', '--fail', 'rcpt:550 5.1.1 nobody:1/3:bad', '--delay', 'dot:50ms:20%',
@@ -52,13 +54,17 @@ def own_all(folder):
 
 class History:
     """A run of the gateway under the shim, and what can be asked of it afterwards. after: (history, cut, random
-    numbers): it starts on a disk as it may be after that cut."""
+    numbers): it starts on a disk as it may be after that cut. small: segments are of 1 MB, and what is finished
+    in them is reclaimed at once."""
 
-    def __init__(self, messages, skip_sync='', restart=False, seconds=0, slow_usec=1500, delay=COMMIT_DELAY, after=None):
+    def __init__(self, messages, skip_sync='', restart=False, seconds=0, slow_usec=1500, delay=COMMIT_DELAY, after=None,
+                 small=False, fail=''):
         self.after = after and after[:2]
+        self.more = RECLAIM if small else ''
         self.folder = t.tmpdir('powerloss')
         self.dumps = os.path.join(self.folder, 'sink.dump')
-        shim = self.shim = t.Shim(os.path.join(self.folder, 'shim'), log=True, slow_usec=slow_usec, skip_sync=skip_sync)
+        shim = self.shim = t.Shim(os.path.join(self.folder, 'shim'), log=True, slow_usec=slow_usec, skip_sync=skip_sync, fail=fail,
+                                  fs_bytes=SMALL_FS if small else 0)
         spool = os.path.join(self.folder, 'spool')
         if after:
             after[0].disk.image(spool, after[1], after[2])
@@ -70,7 +76,7 @@ class History:
         env = dict(shim.env(self.folder))
         env.pop('SMX_SHIM_SKIP_SYNC', None)
         sink = t.Sink(self.folder, *SINK, '--seed', str(t.SEED % 1000000), dump=True, env=env)
-        g = t.Gateway(self.folder, sink.port, shim=shim, qmgr=QMGR % (delay * 1e6))
+        g = t.Gateway(self.folder, sink.port, shim=shim, qmgr=QMGR % (delay * 1e6) + self.more)
         self.disk = diskimage.Disk(spool)
         g.start()
         name = '.again' if after else ''
@@ -90,6 +96,7 @@ class History:
         # Long enough that segments, files and logs are finished and removed too.
         t.until(lambda: len(g.queue()) < self.accepted / 8, 'most of it is delivered', 120, 0.05)
         self.kept = len(g.queue())
+        self.stats = g.stats()
         t.equal(g.stop(), 0, 'clean stop')
         self.sink = sink.stop()
         self.records = diskimage.load(shim.history)
@@ -161,6 +168,18 @@ class History:
                 yield rng.randint(self.first_ack, self.disk.end)
 
 
+    def reclaim_points(self, rng, count):
+        """Moments around punching and moving."""
+        segment = {r.inode for r in self.records if r.op == diskimage.CREATE and '/G' in r.path}
+        punches = [r for r in self.records if r.op == diskimage.FALLOCATE and r.mode & diskimage.PUNCH_HOLE]
+        # qmgr's own: copies. Content of what is finished: heads of dead runs.
+        copies = [r for r in self.records if r.op == diskimage.WRITE and r.program == 'qmgr' and r.inode in segment]
+        found = sorted(punches + copies)
+        for i in range(count):
+            r = rng.choice((found, punches or found, copies or found)[i % 3])
+            yield rng.choice((r.begin, r.end, r.end + 1, r.end + rng.randint(1, 40)))
+
+
 class Cut:
     """One power cut and what came of it; wrong: list of what should not be."""
 
@@ -174,7 +193,7 @@ class Cut:
         h.disk.image(spool, cut, rng, how)
         own_all(spool)
         sink = t.Sink(self.folder, dump=True)
-        g = t.Gateway(self.folder, sink.port, qmgr=QMGR % (COMMIT_DELAY * 1e6), spool=spool)
+        g = t.Gateway(self.folder, sink.port, qmgr=QMGR % (COMMIT_DELAY * 1e6) + h.more, spool=spool)
         try:
             g.launch()
             t.until(lambda: g.greets() or self._stays_down(g), 'a greeting', min(BACK, patience))
@@ -226,7 +245,7 @@ class Cut:
         self.replayed = int(m.group(1)) if m else 0
 
 
-def cut_history(number, cuts, **kw):
+def cut_history(number, cuts, points=None, **kw):
     begin = time.monotonic()
     h = History(1200, **kw)
     t.ok(h.accepted > 0 and h.acks, '%d messages were acknowledged, %d records of history' % (h.accepted, len(h.records)))
@@ -238,9 +257,9 @@ def cut_history(number, cuts, **kw):
     t.ok(syncs > seconds / COMMIT_DELAY / 5, 'the database follows: %d syncs of its log in %.1f s' % (syncs, seconds))
     t.diag('recorded in %.1f s, %d left in the queue' % (time.monotonic() - begin, h.kept))
     rng = t.rng('cuts', number)
-    total = collections.Counter()
+    total = collections.Counter(punched=h.stats.get('punched', 0), moved=h.stats.get('moved', 0))
     oldest = 0.0
-    for i, cut in enumerate(h.cut_points(rng, cuts)):
+    for i, cut in enumerate((points or History.cut_points)(h, rng, cuts)):
         c = Cut(h, cut, t.rng('cut', number, i))
         t.ok(not c.wrong, 'cut %d at %d: %d acknowledged, %d recipients afterwards, %d of them again, %d messages from segments only' % (
             i, cut, c.acked, c.new, c.duplicates, c.replayed), '\n'.join(c.wrong))
@@ -260,6 +279,14 @@ def no_cut_loses_mail():
         total += cut_history(n, CUTS * (n + 1) // histories - CUTS * n // histories, **variants[n % len(variants)])
     t.ok(total['replayed'] > 0, 'some were found in segments only')
     t.ok(total['new'] > total['again'], 'some were sent only after the cut')
+
+
+def cuts_while_it_reclaims():
+    total = collections.Counter()
+    for n, kw in enumerate((dict(), dict(fail='fallocate:EOPNOTSUPP:1+:/G'))):
+        total += cut_history('reclaim%d' % n, max(4, CUTS // 3), points=History.reclaim_points, small=True, slow_usec=0, **kw)
+    t.ok(total['punched'] > 0, '%d segments were punched' % total['punched'])
+    t.ok(total['moved'] > 0, '%d messages were moved' % total['moved'])
 
 
 def cuts_while_it_recovers():
@@ -309,4 +336,4 @@ def notices_missing_log_sync():
 
 
 if __name__ == '__main__':
-    t.main(no_cut_loses_mail, cuts_while_it_recovers, notices_missing_segment_sync, notices_missing_database_sync, notices_missing_log_sync)
+    t.main(no_cut_loses_mail, cuts_while_it_reclaims, cuts_while_it_recovers, notices_missing_segment_sync, notices_missing_database_sync, notices_missing_log_sync)

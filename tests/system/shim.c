@@ -10,6 +10,7 @@
  *   SMX_SHIM_LOG=DIR      The history: DIR/NAME.PID, struct record with paths and data, per change.
  *   SMX_SHIM_COUNT=DIR    At exit DIR/NAME.PID gets the lines "syncs N", "writes N", "bytes N".
  *   SMX_SHIM_SLOW_SYNC_USEC=N  A sync takes at least so long (struct shared can change it).
+ *   SMX_SHIM_FS_BYTES=N  statvfs says that the file system has so many bytes: small ones have small segments.
  *   SMX_SHIM_FAIL="RULE RULE..."  with RULE = CALL:ERRNO:WHEN[:PART[:NAME]].
  *       CALL: sync, write, open, rename, unlink, fallocate, truncate, or statvfs: no room is free.
  *       WHEN: N the Nth call, N+ from the Nth on, sK while switch K of struct shared is not 0.
@@ -109,6 +110,7 @@ static char skips[SKIPS][128];
 static const char *roots[ROOTS];
 static size_t root_n[ROOTS];
 static const char *log_dir, *count_dir;
+static uint64_t fs_bytes;
 static struct shared own_shared, *shared = &own_shared;
 static _Atomic uint64_t sync_count, write_count, byte_count;
 static int log_fd = -1;
@@ -244,6 +246,7 @@ static void map_shared(void)
 static void __attribute__((constructor)) begin(void)
 {
 	const char *slow = getenv("SMX_SHIM_SLOW_SYNC_USEC");
+	const char *small = getenv("SMX_SHIM_FS_BYTES");
 
 	find_real();
 	each_word("SMX_SHIM_ROOT", ":", add_root);
@@ -254,6 +257,8 @@ static void __attribute__((constructor)) begin(void)
 	map_shared();
 	log_dir = getenv("SMX_SHIM_LOG");
 	count_dir = getenv("SMX_SHIM_COUNT");
+	if (small)
+		fs_bytes = strtoull(small, NULL, 10);
 	if (slow)
 		atomic_store(&shared->slow_sync_usec, (uint32_t)atoi(slow));
 	active = true;
@@ -659,7 +664,11 @@ int statvfs(const char *path, struct statvfs *st)
 
 	find_real();
 	int rc = real.statvfs(path, st);
-	if (rc == 0 && active && absolute(AT_FDCWD, path, full) && fault_path(CALL_STATVFS, full))
+	if (rc || !active || !absolute(AT_FDCWD, path, full))
+		return rc;
+	if (fs_bytes)
+		st->f_blocks = fs_bytes / st->f_frsize;
+	if (fault_path(CALL_STATVFS, full))
 		st->f_bavail = st->f_bfree = 0;
 	return rc;
 }
