@@ -67,6 +67,36 @@ static void make_folders(const char *name)
 	}
 }
 
+static struct {
+	uint64_t seg, gen, bytes;
+} kept[20];
+static unsigned kept_count, let_go_count;
+
+static void on_spare(void *ctx, uint64_t seg, uint64_t gen, uint64_t bytes)
+{
+	(void)ctx;
+	let_go_count += !bytes;
+	if (bytes && kept_count < 20) {
+		kept[kept_count].seg = seg;
+		kept[kept_count].gen = gen;
+		kept[kept_count++].bytes = bytes;
+	}
+}
+
+static unsigned punched_count;
+static int punched_error;
+static uint64_t punched_left;
+
+static void on_punched(void *ctx, uint64_t seg, uint64_t gen, int error, uint64_t left)
+{
+	(void)ctx;
+	(void)seg;
+	(void)gen;
+	punched_count++;
+	punched_error = error;
+	punched_left = left;
+}
+
 static struct cdb_writer *make_writer(int *error)
 {
 	struct cdb_writer_setup s = {
@@ -75,6 +105,8 @@ static struct cdb_writer *make_writer(int *error)
 		.gid = (gid_t)-1,
 		.notify = loop,
 		.segment = on_segment,
+		.spare = on_spare,
+		.punched = on_punched,
 	};
 
 	event_count = 0;
@@ -426,6 +458,62 @@ static void test_recycle(void)
 	cdb_writer_free(w);
 }
 
+/* What qmgr must know of the segments that it gave back. */
+static void test_spare(void)
+{
+	struct cdb_ref ref;
+	uint64_t ta = 0;
+	int error;
+
+	make_folders("spare");
+	struct cdb_writer *w = make_writer(&error);
+	uint64_t seg = fill_segment(w, &ta, &ref);
+	kept_count = let_go_count = 0;
+	cdb_segment_free(w, seg, ref.gen + 1);
+	while (!let_go_count)
+		loop_turn(loop, 10);
+	ok(!kept_count, "a segment of another generation is let go");
+	cdb_segment_free(w, seg, ref.gen);
+	while (!kept_count)
+		loop_turn(loop, 10);
+	ok(kept[0].seg == seg && kept[0].gen == ref.gen + 1 && kept[0].bytes == SEG_BYTES,
+	   "one that is kept is told, with its new generation");
+	kept_count = event_count = 0;
+	cdb_tell_segments(w);
+	ok(kept_count == 1 && count_events(0, false), "and after a reconnect again");
+	cdb_writer_free(w);
+}
+
+static void test_punch(void)
+{
+	struct cdb_ref ref;
+	struct cdb_run all;
+	uint64_t ta = 0;
+	int error;
+
+	make_folders("punch");
+	struct cdb_writer *w = make_writer(&error);
+	fill_segment(w, &ta, &ref);
+	all = (struct cdb_run){ CDB_SEG_HEAD, SEG_BYTES };
+	punched_count = 0;
+	ok(!cdb_segment_punch(w, ref.seg, ref.gen + 1, &all, 1), "asked for another generation");
+	while (!punched_count)
+		loop_turn(loop, 10);
+	is_int(punched_error, -ESTALE, "which is not there");
+	ok(!cdb_segment_punch(w, ref.seg, ref.gen, &all, 1), "asked for this one");
+	while (punched_count < 2)
+		loop_turn(loop, 10);
+	ok(punched_error == -EOPNOTSUPP || (!punched_error && punched_left < SEG_BYTES),
+	   "punched by the helper, told in the loop");
+	append(w, ++ta << 8, &ref);
+	all.from = ref.off;
+	ok(!cdb_segment_punch(w, ref.seg, ref.gen, &all, 1), "asked for the one in use");
+	while (punched_count < 3)
+		loop_turn(loop, 10);
+	is_int(punched_error, -EBUSY, "refused");
+	cdb_writer_free(w);
+}
+
 static void test_kill(void)
 {
 	struct cdb_ref a, b, other;
@@ -748,6 +836,8 @@ int main(void)
 	test_files();
 	test_threads();
 	test_recycle();
+	test_spare();
+	test_punch();
 	test_kill();
 	test_leftover();
 	test_errors();

@@ -78,7 +78,13 @@ static void records(void)
 	memcpy(buf + STORE_TA_HEAD, "blob", 4);
 	is_int(store_ta_decode(span_of(buf, STORE_TA_HEAD + 4), &back, &blob), 0,
 	       "transaction record");
-	ok(back.off == 3 && span_eq(blob, SPAN("blob")), "comes back");
+	ok(back.off == 3 && span_eq(blob, SPAN("blob")) && !store_ta_is_again(span_of(buf, 1)),
+	   "comes back");
+	store_ta_set_again(buf);
+	back.off = 0;
+	ok(!store_ta_decode(span_of(buf, STORE_TA_HEAD + 4), &back, &blob) && back.off == 3 &&
+		   store_ta_is_again(span_of(buf, STORE_TA_HEAD + 4)),
+	   "one that was put again says so");
 }
 
 static void written(void)

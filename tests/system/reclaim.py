@@ -184,6 +184,20 @@ def sync_fails_while_moving():
     x.finish()
 
 
+def empty_room_is_free():
+    """Between min_disk_space and that without the segments that are ready for use mail is taken."""
+    for free, level in ((99.5, 0), (90, 2)):
+        folder = t.tmpdir('room')
+        g = t.Gateway(folder, 9, shim=t.Shim(os.path.join(folder, 'shim'), fs_bytes=64 * MB, fs_free=int(free * MB)))
+        g.write('smx.conf', t.read(g.conf).replace('min_disk_space = 1; ok_disk_space = 2', 'min_disk_space = 102400; ok_disk_space = 102401'))
+        g.launch()
+        t.until(lambda: g.stats().get('segment_room_bytes', 0) > MB, 'room: it is counted')
+        t.until(lambda: 'feedback: %d' % level in g.ctl('status'), 'room: %s MB free of 100: level %d' % (free, level))
+        t.ok(g.greets() == (level == 0), 'room: %s MB free of 100, mail is %s' % (free, 'refused' if level else 'taken'))
+        t.equal(g.stop(), 0, 'room: clean stop')
+        t.drop(folder)
+
+
 # ---- without the database
 
 def lost_database():
@@ -291,4 +305,4 @@ def rss(pid):
 
 if __name__ == '__main__':
     t.main(one_percent_is_moved, ten_percent_is_punched, moved_where_holes_cannot_be, disk_full_while_moving, sync_fails_while_moving,
-           lost_database, killed_again_and_again, comes_back_to_where_it_was)
+           empty_room_is_free, lost_database, killed_again_and_again, comes_back_to_where_it_was)

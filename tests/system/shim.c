@@ -11,6 +11,7 @@
  *   SMX_SHIM_COUNT=DIR    At exit DIR/NAME.PID gets the lines "syncs N", "writes N", "bytes N".
  *   SMX_SHIM_SLOW_SYNC_USEC=N  A sync takes at least so long (struct shared can change it).
  *   SMX_SHIM_FS_BYTES=N  statvfs says that the file system has so many bytes: small ones have small segments.
+ *   SMX_SHIM_FS_FREE=N   statvfs says that so many are free.
  *   SMX_SHIM_FAIL="RULE RULE..."  with RULE = CALL:ERRNO:WHEN[:PART[:NAME]].
  *       CALL: sync, write, open, rename, unlink, fallocate, truncate, or statvfs: no room is free.
  *       WHEN: N the Nth call, N+ from the Nth on, sK while switch K of struct shared is not 0.
@@ -110,7 +111,7 @@ static char skips[SKIPS][128];
 static const char *roots[ROOTS];
 static size_t root_n[ROOTS];
 static const char *log_dir, *count_dir;
-static uint64_t fs_bytes;
+static uint64_t fs_bytes, fs_free;
 static struct shared own_shared, *shared = &own_shared;
 static _Atomic uint64_t sync_count, write_count, byte_count;
 static int log_fd = -1;
@@ -246,7 +247,7 @@ static void map_shared(void)
 static void __attribute__((constructor)) begin(void)
 {
 	const char *slow = getenv("SMX_SHIM_SLOW_SYNC_USEC");
-	const char *small = getenv("SMX_SHIM_FS_BYTES");
+	const char *small = getenv("SMX_SHIM_FS_BYTES"), *left = getenv("SMX_SHIM_FS_FREE");
 
 	find_real();
 	each_word("SMX_SHIM_ROOT", ":", add_root);
@@ -259,6 +260,8 @@ static void __attribute__((constructor)) begin(void)
 	count_dir = getenv("SMX_SHIM_COUNT");
 	if (small)
 		fs_bytes = strtoull(small, NULL, 10);
+	if (left)
+		fs_free = strtoull(left, NULL, 10);
 	if (slow)
 		atomic_store(&shared->slow_sync_usec, (uint32_t)atoi(slow));
 	active = true;
@@ -668,6 +671,8 @@ int statvfs(const char *path, struct statvfs *st)
 		return rc;
 	if (fs_bytes)
 		st->f_blocks = fs_bytes / st->f_frsize;
+	if (fs_free)
+		st->f_bavail = st->f_bfree = fs_free / st->f_frsize;
 	if (fault_path(CALL_STATVFS, full))
 		st->f_bavail = st->f_bfree = 0;
 	return rc;

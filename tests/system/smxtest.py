@@ -229,7 +229,7 @@ class Shim:
     """The preload library: its folder, what it is told, what it saw. Layout of struct shared in shim.c."""
     SIZE, SEQUENCE, SYNCS, WRITES, BYTES, SLOW, FAILED, SWITCH = 4096, 0, 8, 16, 24, 32, 36, 40
 
-    def __init__(self, folder, log=False, count=False, slow_usec=0, fail='', skip_sync='', fs_bytes=0):
+    def __init__(self, folder, log=False, count=False, slow_usec=0, fail='', skip_sync='', fs_bytes=0, fs_free=0):
         self.folder = folder
         os.makedirs(folder, exist_ok=True)
         own(folder)
@@ -243,7 +243,7 @@ class Shim:
         os.makedirs(self.history, exist_ok=True)
         own(self.history)
         self.log, self.count, self.slow_usec, self.fail, self.skip_sync = log, count, slow_usec, fail, skip_sync
-        self.fs_bytes = fs_bytes
+        self.fs_bytes, self.fs_free = fs_bytes, fs_free
 
     def env(self, *roots):
         e = dict(LD_PRELOAD=SHIM, SMX_SHIM_ROOT=':'.join(roots), SMX_SHIM_SHARED=self.shared)
@@ -257,6 +257,8 @@ class Shim:
             e['SMX_SHIM_FAIL'] = self.fail
         if self.fs_bytes:
             e['SMX_SHIM_FS_BYTES'] = str(self.fs_bytes)
+        if self.fs_free:
+            e['SMX_SHIM_FS_FREE'] = str(self.fs_free)
         if self.skip_sync:
             e['SMX_SHIM_SKIP_SYNC'] = self.skip_sync
         return e
