@@ -192,8 +192,12 @@ def empty_room_is_free():
         g.write('smx.conf', t.read(g.conf).replace('min_disk_space = 1; ok_disk_space = 2', 'min_disk_space = 102400; ok_disk_space = 102401'))
         g.launch()
         t.until(lambda: g.stats().get('segment_room_bytes', 0) > MB, 'room: it is counted')
-        t.until(lambda: 'feedback: %d' % level in g.ctl('status'), 'room: %s MB free of 100: level %d' % (free, level))
-        t.ok(g.greets() == (level == 0), 'room: %s MB free of 100, mail is %s' % (free, 'refused' if level else 'taken'))
+        want = 'feedback: 2 (disk)' if level else 'feedback: 0'
+        t.until(lambda: want in g.ctl('status'), 'room: %s MB free of 100: %s' % (free, want))
+        # The next look must not see it in another way.
+        room = g.stats()['segment_room_bytes']
+        t.ok(want in g.ctl('status') and (free * MB + room >= 100 * MB) == (level == 0), 'room: %s MB are free, and %d bytes of room: %s' % (
+            free, room, want), g.ctl('status'))
         t.equal(g.stop(), 0, 'room: clean stop')
         t.drop(folder)
 
