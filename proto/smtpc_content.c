@@ -49,6 +49,15 @@ static int find_tail(struct smtpc_content *c)
 	return 0;
 }
 
+/* These bytes of the content are at `at`; what was looked at before is left out. */
+static void check(struct smtpc_content *c, uint64_t at, struct span s)
+{
+	if (at != c->checked)
+		return;
+	c->crc = crc32c(c->crc, s.p, s.n);
+	c->checked += s.n;
+}
+
 /* What is left of the content and the tail into block; returns its length or -errno. */
 static ssize_t fill(struct smtpc_content *c, char *block)
 {
@@ -60,9 +69,8 @@ static ssize_t fill(struct smtpc_content *c, char *block)
 
 		if (got != (ssize_t)n)
 			return our_fault(c, got < 0 ? (int)got : -EBADMSG);
-		/* The whole is at hand: a disk that returned something else is noticed before it
-		 * goes out. */
-		if (!c->at && crc32c(0, block, n) != c->rec->head.content_crc)
+		check(c, c->at, span_of(block, n));
+		if (c->crc != c->rec->head.content_crc)
 			return our_fault(c, -EBADMSG);
 		if (!c->tail_known && !c->at)
 			set_tail(c, span_of(block, n));
@@ -116,6 +124,21 @@ int smtpc_content_chunk(const struct cdb_record *rec, struct buf *out)
 	return 0;
 }
 
+/* What sendfile(2) sent never came by here; it is in the cache now. */
+static int check_sent(struct smtpc_content *c, char *block, size_t n)
+{
+	while (n) {
+		size_t part = n < SMTPC_COPY_BYTES ? n : SMTPC_COPY_BYTES;
+		ssize_t got = cdb_read(c->rec, c->checked, block, part);
+
+		if (got <= 0)
+			return our_fault(c, got < 0 ? (int)got : -EBADMSG);
+		check(c, c->checked, span_of(block, (size_t)got));
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
 /* Some of a large content: by sendfile(2), or through block when the stream must see it. */
 static ssize_t send_piece(struct smtpc_content *c, struct smtpc_io *io, char *block, size_t n)
 {
@@ -127,14 +150,18 @@ static ssize_t send_piece(struct smtpc_content *c, struct smtpc_io *io, char *bl
 		 * step. */
 		if (!put || put == -EIO || put == -EBADF || put == -EINVAL || put == -ESPIPE)
 			return our_fault(c, put ? (int)put : -EBADMSG);
-		return put;
+		int rc = put > 0 ? check_sent(c, block, (size_t)put) : 0;
+		return rc ? rc : put;
 	}
 	if (n > SMTPC_COPY_BYTES)
 		n = SMTPC_COPY_BYTES;
 	ssize_t got = cdb_read(c->rec, c->at, block, n);
 	if (got <= 0)
 		return our_fault(c, got < 0 ? (int)got : -EBADMSG);
-	return smtpc_io_put(io, span_of(block, (size_t)got));
+	ssize_t put = smtpc_io_put(io, span_of(block, (size_t)got));
+	if (put > 0)
+		check(c, c->at, span_of(block, (size_t)put));
+	return put;
 }
 
 int smtpc_content_send(struct smtpc_content *c, struct smtpc_io *io, char *block, bool *progress)

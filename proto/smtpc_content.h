@@ -4,6 +4,8 @@
  * Owner:  the loop of the session.
  * Memory: none of its own: small content is read into a block lent by the caller, and read again
  *         when the stream takes only a part; large content goes by sendfile(2).
+ * Check:  the end of a content goes out only when the CRC of all of it is right: what the disk has
+ *         damaged never becomes a whole message.
  * RFC:    5321 4.1.1.4 (final dot), 3030 2 (BDAT: no dot).
  */
 #ifndef PROTO_SMTPC_CONTENT_H
@@ -17,8 +19,10 @@ enum { SMTPC_BLOCK_BYTES = SMTPC_COPY_BYTES + 16 };
 struct smtpc_content {
 	const struct cdb_record *rec; /* NULL: only the dot */
 	uint64_t at;                  /* content bytes sent */
-	uint64_t bytes;               /* of the content, with the dot once tail_n is known */
-	bool plain;                   /* BDAT: no dot */
+	uint64_t checked;             /* bytes that crc covers */
+	uint32_t crc;
+	uint64_t bytes; /* of the content, with the dot once tail_n is known */
+	bool plain;     /* BDAT: no dot */
 	bool tail_known;
 	uint8_t tail_n;
 	int unreadable; /* -errno: it is our side that failed */

@@ -2,8 +2,10 @@
  * proto/smtpc_io.h - the stream of one outgoing session in its loop.
  *
  * Owner:  the loop of the session. Nothing here blocks.
- * Memory: nothing while the stream took everything; the rest of a group of commands waits in a
- *         buffer of the session (content does not wait: it is read again from its file).
+ * Memory: nothing while the stream took everything; the rest of a group of commands, with the
+ *         small content behind them, waits in a buffer of the session (other content does not
+ *         wait: it is read again from its file).
+ * Limits: SMTPC_COMMANDS_BYTES and SMTPC_CHUNK_BYTES wait at most.
  */
 #ifndef PROTO_SMTPC_IO_H
 #define PROTO_SMTPC_IO_H

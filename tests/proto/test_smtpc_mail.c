@@ -147,6 +147,37 @@ static void test_unreadable(void)
 }
 
 /* The file is cut while it is sent. */
+/* Too large to be looked at as a whole: the final dot is kept back. */
+static void test_damaged_large(size_t n, size_t at)
+{
+	static struct fake f;
+	struct buf b = { 0 };
+	struct msg_deliver d = { .attempt = 1, .ta = 0x300, .mailer = ROUTE_ESMTP };
+	char path[CDB_PATH_MAX], *p = malloc(n + 200);
+	uint64_t dots;
+	size_t len = lines(p, n, &dots);
+
+	fake_init(&f, NULL);
+	d.host = f.addr;
+	envelope_encode(&usual, &b);
+	d.envelope = buf_span(&b);
+	fake_content(&f, d.ta, p, len, dots, 0, &d);
+	cdb_file_path(f.base, d.ta, path);
+	int fd = open(path, O_WRONLY);
+	ok(pwrite(fd, "\377", 1, (off_t)(CDB_HEAD + at)) == 1, "byte %zu of %zu is damaged", at,
+	   len);
+	close(fd);
+	smtpc_engine_deliver(&f.engine, &d);
+	ok(fake_wait(&f, 1) && f.result[0].outcome[0] == MSG_FAILED &&
+		   f.result[0].stage[0] == MSG_AT_CONTENT && f.result[0].conn == MSG_CONN_CLOSED,
+	   "failed, connection closed");
+	fake_wait_open(&f, 0);
+	is_int(f.messages, 0, "it never became a message");
+	buf_release(&b);
+	fake_free(&f);
+	free(p);
+}
+
 static void test_cut(void)
 {
 	static struct fake f;
@@ -755,6 +786,9 @@ int main(void)
 	test_large(8 << 20, ROUTE_ESMTP, "sendfile and flow control");
 	test_large(3 << 20, ROUTE_LMTP_LOCAL, "unix socket");
 	test_unreadable();
+	test_damaged_large(66000, 100);
+	test_damaged_large(66000, 65900);
+	test_damaged_large(6 << 20, 1000);
 	test_cut();
 	test_endings();
 	test_lmtp();

@@ -5,6 +5,7 @@ TAP. Details in smxtest.py. Every reply at every step is in tests/proto/test_smt
 needs qmgr too.
 """
 import contextlib
+import glob
 import re
 import socket
 import threading
@@ -268,5 +269,45 @@ def capabilities():
     bare.close()
 
 
+def damaged(size, what):
+    """A byte of a queued message changes on the disk: its sender hears of it, nobody gets it."""
+    folder = t.tmpdir('client')
+    sink = t.Sink(folder, dump=True)
+    port = sink.port
+    sink.stop()
+    g = t.Gateway(folder, port).start()
+    mark = b'%s-MARK-%s' % (b'x' * (size // 2), b'y' * (size // 2))
+    body = b'\r\n'.join(mark[n:n + 70] for n in range(0, len(mark), 70))
+    good = send(g, ('good@sink.test',), b'Subject: good\r\n\r\nx\r\n.\r\n')
+    send(g, ('bad@sink.test',), b'Subject: bad\r\n\r\n' + body + b'\r\n.\r\n')
+    t.until(lambda: outcomes(g, 'bad'), 'an attempt')
+    hits = 0
+    for path in glob.glob(g.path('[0-9A-F]/*')):
+        with open(path, 'r+b') as f:
+            data = f.read()
+            at = data.find(b'-MARK-')
+            if at >= 0 and not hits:
+                f.seek(at)
+                f.write(b'-DARK-')
+                hits += 1
+    t.equal(hits, 1, what + ': found on the disk')
+    sink = t.Sink(folder, name='again', port=port, dump=True)
+    g.wait_empty()
+    dumps = sink.dumped()
+    t.ok(not any(b'X-Envelope-To: bad@' in x for x in dumps), what + ': the damaged one does not arrive')
+    dsn = [x for x in dumps if b'5.3.0' in x and b'bad@sink.test' in x]
+    t.equal(len(dsn), 1, what + ': a bounce says so')
+    t.ok(any(b'Subject: good' in x for x in dumps), what + ': another one arrives', good)
+    t.equal(g.stop(), 0, what + ': clean stop')
+
+
+def damaged_small():
+    damaged(1000, 'in a segment')
+
+
+def damaged_large():
+    damaged(300000, 'a file of its own')
+
+
 if __name__ == '__main__':
-    t.main(next_address, silent_host, recipients_at_once, reply_lost, capabilities)
+    t.main(next_address, silent_host, recipients_at_once, reply_lost, capabilities, damaged_small, damaged_large)
