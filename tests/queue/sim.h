@@ -91,7 +91,7 @@ struct sim_attempt {
 	struct sim_attempt *next;
 	uint64_t id, ta;
 	usec_t at; /* it came */
-	uint8_t mailer, keep;
+	uint8_t mailer, keep, others;
 	unsigned worker;
 	struct addr host;
 	struct cdb_ref ref;

@@ -356,6 +356,7 @@ static void deliver(struct link *k, struct span body)
 				   .mailer = m.mailer,
 				   .worker = (unsigned)(uintptr_t)link_ctx(k),
 				   .keep = m.keep,
+				   .others = m.others,
 				   .host = m.host,
 				   .ref = { m.seg, m.gen, m.off, m.len },
 				   .arena = arena_new() };
