@@ -347,7 +347,7 @@ def many_sessions():
             if not s.recv(200).startswith(b'220'):
                 t.ok(False, 'session %d is greeted' % i)
             s.sendall(b'EHLO client.test\r\n')
-    t.until(lambda: x.stat('commands') >= n, 'all have said EHLO')
+    t.until(lambda: x.stat('commands') >= n, 'all have said EHLO', 4 * t.LONG)
     t.equal(x.stat('sessions_open'), n, 'all are open')
     each = (rss() - before) * 1024 / n
     t.diag('%d bytes for each idle session' % each)
@@ -357,7 +357,7 @@ def many_sessions():
         s.recv(1000)
     for s in socks:
         s.sendall(b'MAIL FROM:<a@b.test>\r\nRCPT TO:<c@sink.test>\r\nDATA\r\n')
-    t.until(lambda: x.stat('rcpt_accepted') == n, 'all have a recipient')
+    t.until(lambda: x.stat('rcpt_accepted') == n, 'all have a recipient', 4 * t.LONG)
     for s in socks:
         s.sendall(b'Subject: x\r\n\r\nx\r\n.\r\nQUIT\r\n')
     good = 0
