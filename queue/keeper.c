@@ -152,8 +152,9 @@ static bool activate(struct ta *ta, uint32_t idx)
 	return true;
 }
 
-/* 0; -EAGAIN: it is being unloaded, look again soon; others: the row is skipped. */
-static int bring(struct keeper *k, uint64_t id, uint32_t idx)
+/* 0; -EAGAIN: it is being unloaded, look again soon; others: the row is skipped. wall: that of the
+ * row. */
+static int bring(struct keeper *k, uint64_t id, uint32_t idx, usec_t wall)
 {
 	struct ta *ta = aq_find(id);
 	int rc = 0;
@@ -177,6 +178,9 @@ static int bring(struct keeper *k, uint64_t id, uint32_t idx)
 		if (atomic_load(&ta->active) >= AQ_DYING)
 			return -EAGAIN;
 		if (idx >= ta->env.rcpt_count || atomic_load(&ta->rcpt[idx].state) != RCPT_DEFERRED)
+			return -ENOENT;
+		/* It was tried meanwhile, and its new row is not written yet. */
+		if (atomic_load(&ta->rcpt[idx].wall_next) > wall)
 			return -ENOENT;
 		if (!activate(ta, idx))
 			return -EAGAIN;
@@ -340,7 +344,7 @@ static usec_t walk(struct keeper *k, usec_t upto)
 			break;
 		}
 		rcu_online();
-		int rc = bring(k, id, idx);
+		int rc = bring(k, id, idx, wall);
 		rcu_offline();
 		if (has_orders(k) && !k->again) {
 			k->cursor = wall;

@@ -34,8 +34,9 @@ static struct {
 	bool stopped;
 	struct loop *loop;
 	usec_t begin; /* sim_now() less the monotonic clock */
-	bool failed;
 } sim;
+
+static atomic_bool *failed; /* shared: a crash must not hide it */
 
 /* ---- seams that are no calls of the system */
 
@@ -75,7 +76,7 @@ bool sim_ok(bool cond, const char *fmt, ...)
 	va_end(ap);
 	printf("# at %.6f s: %s\n", (double)(sim_now() - SIM_BEGIN) / USEC_PER_SEC, text);
 	fflush(stdout);
-	sim.failed = true;
+	atomic_store(failed, true);
 	return false;
 }
 
@@ -297,7 +298,7 @@ static void begin_life(const struct sim_setup *s)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	setenv("TZ", "UTC", 1);
 	thread_main_register();
-	sim_clock_start(BOOT_USEC, at);
+	sim_clock_start(BOOT_USEC, at, !s->many_cores);
 	sim.loop = loop_new();
 	sim_clock_loop(sim.loop);
 	if (thread_start(&sim.qmgr, "qmgr-main", THREAD_ANY_CPU, run_qmgr, NULL))
@@ -332,13 +333,16 @@ int sim_life(const struct sim_setup *s, void (*script)(void *arg), void *arg)
 
 	tap_tmpdir();
 	fflush(stdout);
+	if (!failed)
+		failed = sim_shared(sizeof *failed);
+	atomic_store(failed, false);
 	pid_t pid = fork();
 	if (pid == 0) {
 		begin_life(s);
 		script(arg);
 		end_life();
 		fflush(stdout);
-		_exit(sim.failed);
+		_exit(EXIT_SUCCESS);
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
@@ -346,5 +350,5 @@ int sim_life(const struct sim_setup *s, void (*script)(void *arg), void *arg)
 		printf("# a life ended by signal %d\n", WTERMSIG(status));
 		return 128 + WTERMSIG(status);
 	}
-	return WEXITSTATUS(status);
+	return atomic_load(failed) ? EXIT_FAILURE : WEXITSTATUS(status);
 }

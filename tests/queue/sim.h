@@ -17,16 +17,18 @@
 #include "core/route.h"
 #include "tests/queue/sim_clock.h"
 
+#include <stdatomic.h>
+
 enum { SIM_CRASHED = 99 };
 
 struct sim_setup {
-	const char *options;    /* more of the section qmgr */
-	const char *dir;        /* NULL: the folder of the test */
-	unsigned loops;         /* 0: 1 */
-	unsigned workers;       /* of smtpc, 0: 1 */
-	bool slow_ticks;        /* timers of loops for 0.1, 1 and 5 s (feedback, suspensions) come
+	const char *options; /* more of the section qmgr */
+	const char *dir;     /* NULL: the folder of the test */
+	unsigned loops;      /* 0: 1 */
+	unsigned workers;    /* of smtpc, 0: 1 */
+	bool slow_ticks;     /* timers of loops for 0.1, 1 and 5 s (feedback, suspensions) come
 				   after ten minutes: days pass faster */
-	bool many_cores;        /* threads run at the same time, else they share one core: faster */
+	bool many_cores; /* threads run at the same time; else one by one: faster, and repeatable */
 	usec_t started_at;      /* sim_now() at the start, 0: SIM_BEGIN */
 	uint64_t segment_bytes; /* of smtps, 0: 1 MB */
 };
@@ -72,9 +74,11 @@ struct sim_message {
 	uint16_t flags;
 	unsigned size; /* of the body, 0: a line */
 	bool own_file; /* also what is too large for a segment */
+	uint64_t id;   /* of sim_next_id(); 0: a new one */
 	unsigned count;
 	const struct sim_rcpt *rcpt;
 };
+uint64_t sim_next_id(void);
 /* Writes the record and asks for the commit; the answer comes later. Returns the id; 0: no record
  * could be written. */
 uint64_t sim_commit(const struct sim_message *m);
@@ -131,7 +135,7 @@ void sim_smtpc_begin(void);
 struct route sim_route(const char *hosts);
 bool sim_host_is(const struct sim_attempt *a, const char *ip);
 
-/* ---- what the peers do, all may be NULL */
+/* ---- what the peers do, all may be NULL; set them before the life, it begins with attempts */
 struct sim_hooks {
 	/* Answers at once, or leaves the attempt to the script. NULL: sim_done(). */
 	void (*deliver)(struct sim_attempt *a);
@@ -162,5 +166,11 @@ void sim_crash_at_write(unsigned n);
 /* The next n batches for the database fail; syncs of segments. */
 void sim_fail_batches(unsigned n);
 void sim_fail_syncs(unsigned n);
+/* When (sim_now()) the last batch was written, and when the last call failed: kept in shared memory,
+ * so that the parent knows what a crash left behind. */
+struct sim_disk {
+	_Atomic usec_t written_at, failed_at;
+};
+void sim_watch_disk(struct sim_disk *shared);
 
 #endif

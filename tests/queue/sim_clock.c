@@ -21,6 +21,7 @@ static const usec_t NEVER = INT64_MAX;
 struct rec {
 	char name[16];
 	bool used, running;
+	bool woken;      /* may run when it is its turn */
 	usec_t deadline; /* while it waits */
 	int fd;          /* it waits for this, -1: for something else */
 	int evfd;        /* wakes it out of that */
@@ -40,6 +41,7 @@ static unsigned running, living;
 static uint64_t generation; /* of who waits */
 static _Atomic usec_t mono, wall_offset;
 static atomic_bool active;
+static bool one_by_one;
 static _Thread_local struct rec *me;
 static _Thread_local bool is_harness;
 static struct loop *harness_loop;
@@ -62,6 +64,7 @@ void __real_thread_join(pthread_t t);
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
 int __wrap_epoll_wait(int epfd, struct epoll_event *ev, int n, int ms);
+ssize_t __wrap_getrandom(void *dst, size_t n, unsigned flags);
 int __wrap_ppoll(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *s);
 int __wrap_nanosleep(const struct timespec *t, struct timespec *left);
 int __wrap_pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m);
@@ -91,6 +94,50 @@ static void now_runs(struct rec *r)
 	__real_pthread_cond_signal(&quiet);
 }
 
+static void go(struct rec *r)
+{
+	r->woken = false;
+	r->on = NULL;
+	now_runs(r);
+	__real_sem_post(&r->go);
+}
+
+/* One by one: the first that is woken or has something to read. Whose turn it is depends on nothing
+ * but what has happened. False: nobody may run. */
+static bool next_turn(void)
+{
+	struct pollfd p[SIM_THREADS_MAX];
+	struct rec *of[SIM_THREADS_MAX], *first = NULL;
+	nfds_t n = 0;
+
+	for (int i = SIM_THREADS_MAX - 1; i >= 0; i--) {
+		struct rec *r = &rec[i];
+
+		if (r->used && r->woken)
+			first = r;
+		else if (r->used && r->fd >= 0) {
+			of[n] = r;
+			p[n++] = (struct pollfd){ .fd = r->fd, .events = POLLIN };
+		}
+	}
+	if (n && poll(p, n, 0) > 0)
+		for (nfds_t i = 0; i < n; i++)
+			if (p[i].revents && (!first || of[i] < first))
+				first = of[i];
+	if (first)
+		go(first);
+	return first != NULL;
+}
+
+/* A thread has stopped running. */
+static void one_less(void)
+{
+	running--;
+	generation++;
+	if (!running && !(one_by_one && next_turn()))
+		__real_pthread_cond_signal(&quiet);
+}
+
 static void now_waits(struct rec *r, usec_t deadline, int fd, const void *on)
 {
 	r->deadline = deadline;
@@ -98,25 +145,26 @@ static void now_waits(struct rec *r, usec_t deadline, int fd, const void *on)
 	r->on = on;
 	r->timed_out = false;
 	r->running = false;
-	running--;
-	generation++;
-	if (!running)
-		__real_pthread_cond_signal(&quiet);
+	one_less();
 }
 
 static void wake(struct rec *r, bool timed_out)
 {
 	uint64_t one = 1;
 
-	if (r->running)
+	if (r->running || r->woken)
 		return;
 	r->timed_out = timed_out;
 	r->on = NULL;
-	now_runs(r);
-	if (r->fd < 0)
-		__real_sem_post(&r->go);
-	else if (write(r->evfd, &one, sizeof one) != sizeof one)
-		abort();
+	if (one_by_one)
+		r->woken = true;
+	else if (r->fd < 0)
+		go(r);
+	else {
+		now_runs(r);
+		if (write(r->evfd, &one, sizeof one) != sizeof one)
+			abort();
+	}
 }
 
 /* ---- what threads wait in */
@@ -131,6 +179,11 @@ static void wait_fd(int fd, usec_t deadline)
 	pthread_mutex_lock(&mu);
 	now_waits(me, deadline, fd, NULL);
 	pthread_mutex_unlock(&mu);
+	if (one_by_one) {
+		while (__real_sem_wait(&me->go))
+			;
+		return;
+	}
 	while (poll(p, 2, -1) < 0)
 		;
 	pthread_mutex_lock(&mu);
@@ -187,6 +240,21 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
 		t = 0;
 	*ts = (struct timespec){ t / USEC_PER_SEC, t % USEC_PER_SEC * 1000 };
 	return 0;
+}
+
+/* No randomness, so that a run can be repeated; other numbers in each life. */
+ssize_t __wrap_getrandom(void *dst, size_t n, unsigned flags)
+{
+	static atomic_uint calls;
+	uint64_t x = (uint64_t)(atomic_load(&mono) + atomic_load(&wall_offset)) +
+		     atomic_fetch_add(&calls, 1);
+
+	(void)flags;
+	for (size_t i = 0; i < n; i++) {
+		x = (x ^ x >> 29) * 0xbf58476d1ce4e5b9ull + 0x9e3779b97f4a7c15ull;
+		((unsigned char *)dst)[i] = (unsigned char)(x >> 56);
+	}
+	return (ssize_t)n;
 }
 
 int __wrap_epoll_wait(int epfd, struct epoll_event *ev, int n, int ms)
@@ -300,15 +368,15 @@ static void born(void *arg)
 	struct rec *r = arg;
 
 	me = r;
+	while (one_by_one && __real_sem_wait(&r->go))
+		;
 	r->fn(r->arg);
 	pthread_mutex_lock(&mu);
 	if (r->joiner)
 		wake(r->joiner, false);
-	r->used = false;
-	running--;
+	r->used = r->running = false;
 	living--;
-	generation++;
-	__real_pthread_cond_signal(&quiet);
+	one_less();
 	pthread_mutex_unlock(&mu);
 	me = NULL;
 }
@@ -328,14 +396,17 @@ int __wrap_thread_start(pthread_t *out, const char *name, int cpu, void (*fn)(vo
 		r->evfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		sem_init(&r->go, 0, 0);
 	}
-	r->used = r->running = true;
+	r->used = true;
+	r->woken = one_by_one;
+	r->running = !one_by_one;
+	r->deadline = NEVER;
 	r->fd = -1;
 	r->on = NULL;
 	r->joiner = NULL;
 	r->fn = fn;
 	r->arg = arg;
 	snprintf(r->name, sizeof r->name, "%s", name);
-	running++;
+	running += r->running;
 	living++;
 	generation++;
 	int rc = __real_thread_start(out, name, cpu, born, r);
@@ -346,15 +417,26 @@ int __wrap_thread_start(pthread_t *out, const char *name, int cpu, void (*fn)(vo
 	return 0;
 }
 
+static struct rec *rec_of(pthread_t t)
+{
+	for (int i = 0; i < SIM_THREADS_MAX; i++)
+		if (rec[i].used && pthread_equal(rec[i].thread, t))
+			return &rec[i];
+	return NULL;
+}
+
+static uint64_t all_wait(void);
+
 void __wrap_thread_join(pthread_t t)
 {
+	if (is_harness) {
+		rcu_offline();
+		all_wait();
+		rcu_online();
+	}
 	if (me) {
-		struct rec *r = NULL;
-
 		pthread_mutex_lock(&mu);
-		for (int i = 0; i < SIM_THREADS_MAX; i++)
-			if (rec[i].used && pthread_equal(rec[i].thread, t))
-				r = &rec[i];
+		struct rec *r = rec_of(t);
 		if (r) {
 			r->joiner = me;
 			rcu_offline();
@@ -409,8 +491,10 @@ static uint64_t all_wait(void)
 	for (;;) {
 		while (running)
 			await_change();
+		if (one_by_one && next_turn())
+			continue;
 		uint64_t g = generation;
-		if (!any_ready()) {
+		if (one_by_one || !any_ready()) {
 			pthread_mutex_unlock(&mu);
 			return g;
 		}
@@ -480,8 +564,9 @@ void sim_clock_until(usec_t at)
 		;
 }
 
-void sim_clock_start(usec_t at, usec_t wall)
+void sim_clock_start(usec_t at, usec_t wall, bool serial)
 {
+	one_by_one = serial;
 	atomic_store(&mono, at);
 	atomic_store(&wall_offset, wall - at);
 	is_harness = true;

@@ -16,8 +16,9 @@
 
 enum { SIM_THREADS_MAX = 64 };
 
-/* From here on the calling thread and those it starts see this time. */
-void sim_clock_start(usec_t mono, usec_t wall);
+/* From here on the calling thread and those it starts see this time. serial: they run one by one, in
+ * an order that the next run repeats; else as the system lets them. */
+void sim_clock_start(usec_t mono, usec_t wall, bool serial);
 /* The harness runs this loop while it waits. */
 void sim_clock_loop(struct loop *l);
 /* Waits until all is quiet; the time stands still. */

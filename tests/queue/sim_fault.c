@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 static atomic_uint crash_in, bad_batches, bad_syncs;
+static struct sim_disk *disk;
 
 int __real_fdatasync(int fd);
 int __real_fsync(int fd);
@@ -48,6 +49,17 @@ void sim_fail_syncs(unsigned n)
 	atomic_store(&bad_syncs, n);
 }
 
+void sim_watch_disk(struct sim_disk *shared)
+{
+	disk = shared;
+}
+
+static void failed(void)
+{
+	if (disk)
+		atomic_store(&disk->failed_at, sim_now());
+}
+
 static void point(void)
 {
 	if (atomic_load(&crash_in) && atomic_fetch_sub(&crash_in, 1) == 1)
@@ -69,6 +81,7 @@ int __wrap_fdatasync(int fd)
 	(void)fd;
 	point();
 	if (takes(&bad_syncs)) {
+		failed();
 		errno = EIO;
 		return -1;
 	}
@@ -112,7 +125,11 @@ void __wrap_rocksdb_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksd
 
 	if (!bad || left % 2 == 0)
 		__real_rocksdb_write(db, o, b, err);
+	point();
 	if (bad && !*err)
 		*err = strdup("IO error: by order of the test");
-	point();
+	if (bad)
+		failed();
+	else if (disk && !*err)
+		atomic_store(&disk->written_at, sim_now());
 }

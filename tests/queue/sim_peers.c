@@ -18,6 +18,7 @@ struct sim_hooks sim_on;
 struct commit {
 	uint64_t ta;
 	int code; /* -1: no answer yet */
+	struct cdb_ref ref;
 };
 
 static struct {
@@ -65,6 +66,8 @@ static void smtps_message(struct link *k, unsigned number, uint64_t req, struct 
 		sim_ok(c && c->code < 0, "an answer to a commit that nobody asked for");
 		if (c)
 			c->code = m.done.code;
+		if (c && c->code)
+			cdb_kill(peers.writer, &c->ref, c->ta);
 		if (sim_on.committed)
 			sim_on.committed(m.done.ta, m.done.code);
 	} else if (number == MSG_conn_verdict && !msg_conn_verdict_decode(body, &m.verdict)) {
@@ -97,7 +100,7 @@ static void smtps_up(struct link *k, const struct link_hello *peer)
 
 static const struct link_ops smtps_ops = { .up = smtps_up, .message = smtps_message };
 
-static uint64_t next_id(void)
+uint64_t sim_next_id(void)
 {
 	if (peers.ids == peers.ids_end) {
 		link_put(peers.smtps, 1, id_lease, (&(struct msg_id_lease){ ID_BLOCK_COUNT }));
@@ -209,7 +212,7 @@ static int write_record(const struct sim_message *m, uint64_t ta, struct span en
 uint64_t sim_commit(const struct sim_message *m)
 {
 	struct buf envelope = { 0 };
-	struct msg_commit out = { .ta = next_id() };
+	struct msg_commit out = { .ta = m->id ? m->id : sim_next_id() };
 	struct cdb_ref ref;
 
 	encode(m, out.ta, &envelope);
@@ -217,7 +220,7 @@ uint64_t sim_commit(const struct sim_message *m)
 	if (!rc) {
 		if (peers.commit_count == COMMITS_MAX)
 			panic("sim: too many commits");
-		peers.commits[peers.commit_count++] = (struct commit){ out.ta, -1 };
+		peers.commits[peers.commit_count++] = (struct commit){ out.ta, -1, ref };
 		out.seg = ref.seg;
 		out.gen = ref.gen;
 		out.off = ref.off;
