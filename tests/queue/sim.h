@@ -166,10 +166,10 @@ void sim_crash_at_write(unsigned n);
 /* The next n batches for the database fail; syncs of segments. */
 void sim_fail_batches(unsigned n);
 void sim_fail_syncs(unsigned n);
-/* When (sim_now()) the last batch was written, and when the last call failed: kept in shared memory,
- * so that the parent knows what a crash left behind. */
+/* When (sim_now()) the last batch was written, a call failed, the process crashed: kept in shared
+ * memory, so that the parent knows what a crash left behind. */
 struct sim_disk {
-	_Atomic usec_t written_at, failed_at;
+	_Atomic usec_t written_at, failed_at, crashed_at;
 };
 void sim_watch_disk(struct sim_disk *shared);
 

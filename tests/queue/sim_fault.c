@@ -31,6 +31,8 @@ void __wrap_rocksdb_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksd
 
 void sim_crash(void)
 {
+	if (disk)
+		atomic_store(&disk->crashed_at, sim_now());
 	_exit(SIM_CRASHED);
 }
 

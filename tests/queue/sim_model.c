@@ -554,6 +554,9 @@ static void forget(struct model_message *m, struct model_rcpt *r, bool crashed)
 	}
 	if (!crashed)
 		return;
+	/* Its host was down and it was old: it may have been reported without having been tried. */
+	if (!r->ended && atomic_load(&model->disk.crashed_at) - m->arrival >= model->delay_timeout)
+		r->unsure++;
 	if (r->later_at >= written) {
 		r->not_before = 0;
 		r->unsure++;
