@@ -63,6 +63,8 @@ static void answered(struct ta *ta, int error)
 	struct pending *p = ta->asker;
 
 	if (error) {
+		/* Or the next start would find it and send it. */
+		cdb_kill(p->l->q->writer, &ta->ref, ta->id);
 		undone(p, "committed", error);
 		aq_give(ta->env.rcpt_count);
 		aq_ta_free(ta);

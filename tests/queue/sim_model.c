@@ -323,7 +323,7 @@ static void may_be_tried(struct model_message *m, unsigned idx)
 	model->repeats += r->delivered > 0;
 	trace(m, idx, "tried");
 	r->open = true;
-	r->maybe_held = false;
+	r->maybe_held = r->maybe_deleted = false;
 }
 
 static void deliver(struct sim_attempt *a)
@@ -421,7 +421,7 @@ static void before_order(struct model_rcpt *r, enum model_order order)
 /* It was executed, or will be when the attempt ends. */
 static void after_order(struct model_rcpt *r, enum model_order order)
 {
-	r->maybe_held = r->maybe_deleted = false;
+	r->maybe_held = false;
 	if (r->open) {
 		if (order == MODEL_HOLD || order == MODEL_DELETE || order == MODEL_BOUNCE)
 			r->pending = (uint8_t)order;
@@ -555,7 +555,9 @@ static void forget(struct model_message *m, struct model_rcpt *r, bool crashed)
 	if (!crashed)
 		return;
 	/* Its host was down and it was old: it may have been reported without having been tried. */
-	if (!r->ended && atomic_load(&model->disk.crashed_at) - m->arrival >= model->delay_timeout)
+	if (!r->ended &&
+	    (atomic_load(&model->disk.crashed_at) - m->arrival >= model->delay_timeout ||
+	     (r->failed && !r->told)))
 		r->unsure++;
 	if (r->later_at >= written) {
 		r->not_before = 0;
@@ -573,6 +575,8 @@ void model_ended(bool crashed)
 		for (unsigned i = 0; i < model->message[k].count; i++)
 			forget(&model->message[k], &model->message[k].rcpt[i], crashed);
 	model->crashes += crashed;
+	if (crashed && atomic_load(&model->disk.crashed_at) > model->now)
+		model->now = atomic_load(&model->disk.crashed_at);
 	model->asking = false;
 	model->life++;
 }

@@ -151,8 +151,10 @@ int main(void)
 {
 	const char *one = getenv("SMX_TEST_SEED");
 	bool slow = getenv("SMX_TEST_SLOW") && !strcmp(getenv("SMX_TEST_SLOW"), "1");
-	unsigned seeds = slow ? 300 : 12;
+	unsigned seeds = slow ? 300 : 10;
 
+	/* What a life says before it crashes is to be seen. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (one)
 		run_seed(strtoull(one, NULL, 10), 6, 60, false);
 	for (unsigned i = 1; !one && i <= seeds; i++)
