@@ -26,6 +26,7 @@ struct pending {
 	struct qloop *l;
 	struct ta *about; /* whose recipients wait for it; NULL: a notice */
 	uint64_t id;
+	bool first;       /* that somebody gets for failures of this transaction */
 	struct made made; /* empty: it is made when it is known who gets it */
 	unsigned count;
 	uint32_t idx[];
@@ -78,14 +79,14 @@ static void answered(struct ta *ta, int error)
 	ended(p);
 }
 
-/* All of the original, or its header? The first bounce of a message to somebody (which is counted
- * already) has all. RET= is the author's word about the author's notices. */
-static bool wants_whole(struct qloop *l, const struct ta *ta, uint32_t idx, enum dsn_kind kind)
+/* All of the original, or its header? The first bounce of a message to somebody has all. RET= is
+ * the author's word about the author's notices. */
+static bool wants_whole(struct qloop *l, const struct ta *ta, uint32_t idx, enum dsn_kind kind,
+			bool first)
 {
 	bool author = !ta->env.rcpt[idx].owner;
 
-	if (kind != DSN_FAILED || (author && ta->env.ret == ENV_RET_HDRS) ||
-	    atomic_load(aq_dsn_count(ta, idx)) > 1)
+	if (kind != DSN_FAILED || (author && ta->env.ret == ENV_RET_HDRS) || !first)
 		return false;
 	return !(qmgr_live(l->q)->dsn_handling_flags & QMGR_DSN_F_HEADER_ONLY);
 }
@@ -103,12 +104,12 @@ static struct dsn_rcpt describe(const struct ta *ta, uint32_t idx)
 }
 
 static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
-		     enum dsn_kind kind, uint64_t id, struct made *m)
+		     enum dsn_kind kind, const struct pending *p, struct made *m)
 {
 	const struct qmgr_options *o = qmgr_live(l->q);
 	struct dsn_rcpt *r = xcalloc(count, sizeof *r);
 	struct buf original = { 0 };
-	bool whole = wants_whole(l, ta, idx[0], kind);
+	bool whole = wants_whole(l, ta, idx[0], kind, p->first);
 	int rc = dsn_original(l->q->global.cdb_base_directory, &ta->ref, ta->id,
 			      o->dsn_handling_max_returned_size, &whole, &original);
 	if (rc)
@@ -119,9 +120,9 @@ static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 	struct dsn_text t = { .hostname = l->q->global.hostname,
 			      .sender = envelope_sender(&ta->env, idx[0]),
 			      .envid = ta->env.rcpt[idx[0]].owner ? SPAN("") : ta->env.envid,
-			      .id = id,
+			      .id = p->id,
 			      .about = ta->id,
-			      .random = span_hash(span_of(&id, sizeof id)),
+			      .random = span_hash(span_of(&p->id, sizeof p->id)),
 			      .wall_now = clock_wall(),
 			      .wall_arrival = ta->env.wall_arrival,
 			      .wall_until = ta->env.wall_arrival + o->queue_return_timeout,
@@ -212,7 +213,7 @@ static void who_gets_it(struct qloop *l, void *arg, const struct routes_who *w)
 	int rc = w->error;
 
 	if (!rc && !buf_len(&p->made.text))
-		rc = make_text(l, p->about, p->idx, p->count, DSN_FAILED, p->id, &p->made);
+		rc = make_text(l, p->about, p->idx, p->count, DSN_FAILED, p, &p->made);
 	if (!rc)
 		rc = store(p, w, &dsn);
 	buf_release(&p->made.text);
@@ -238,7 +239,7 @@ static struct pending *pending_new(struct qloop *l, struct ta *about, const uint
 	};
 	memcpy(p->idx, idx, count * sizeof *idx);
 	if (about)
-		atomic_fetch_add(aq_dsn_count(about, idx[0]), 1);
+		p->first = atomic_fetch_add(aq_dsn_count(about, idx[0]), 1) == 0;
 	return p;
 }
 
@@ -248,7 +249,7 @@ static void send_dsn(struct qloop *l, struct ta *about, struct ta *ta, const uin
 		     unsigned count, enum dsn_kind kind)
 {
 	struct pending *p = pending_new(l, about, idx, count);
-	int rc = about ? 0 : make_text(l, ta, idx, count, kind, p->id, &p->made);
+	int rc = about ? 0 : make_text(l, ta, idx, count, kind, p, &p->made);
 
 	if (rc)
 		undone(p, "written", rc);
