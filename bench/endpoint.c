@@ -96,7 +96,7 @@ static void unlink_stale(const struct endpoint *e)
 	close(fd);
 }
 
-int endpoint_listen(const struct endpoint *e, int backlog)
+int endpoint_listen(const struct endpoint *e, int backlog, const char *device)
 {
 	const int one = 1;
 	int fd = socket(e->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -110,7 +110,9 @@ int endpoint_listen(const struct endpoint *e, int backlog)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
 			   sizeof(one)); /* accepted ones inherit it */
 	}
-	if (bind(fd, (const struct sockaddr *)&e->sa, e->sa_n) || listen(fd, backlog)) {
+	if ((device && !endpoint_is_unix(e) &&
+	     setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device))) ||
+	    bind(fd, (const struct sockaddr *)&e->sa, e->sa_n) || listen(fd, backlog)) {
 		int rc = -errno;
 		close(fd);
 		return rc;

@@ -24,9 +24,9 @@ struct endpoint {
 int endpoint_parse(const char *text, int family, bool passive, struct endpoint *out, char *why,
 		   size_t why_n);
 
-/* A listening, non-blocking socket. A unix socket that nobody listens on is replaced. fd or -errno.
- */
-int endpoint_listen(const struct endpoint *e, int backlog);
+/* A listening, non-blocking socket. A unix socket that nobody listens on is replaced. device: NULL,
+ * or only what comes in through this network interface (inet). fd or -errno. */
+int endpoint_listen(const struct endpoint *e, int backlog, const char *device);
 
 /* Starts a connection; the socket is non-blocking and what goes wrong later comes with the first
  * read. fd or -errno (-EAGAIN: the unix listener's backlog is full, -EADDRNOTAVAIL: no free port;

@@ -19,6 +19,7 @@ static const char usage_text[] =
 	"  -r N          most recipients of a message (10000)\n"
 	"  --json FILE   write the JSON to a file at exit\n"
 	"  --control PATH   unix socket: connect and read one JSON object\n"
+	"  --device NAME    inet: only what comes in through this interface, such as lo\n"
 	"  --port-file FILE write the port that port 0 became, one line per inet address\n"
 	"  --expect N    exit when N distinct messages have arrived\n"
 	"  --expect-messages N  exit when N messages have arrived, distinct or not\n"
@@ -30,7 +31,8 @@ static const char usage_text[] =
 	"  --drop STAGE[:RATE[:MATCH]]        --stall STAGE[:RATE[:MATCH]]\n"
 	"                STAGE connect helo mail rcpt data body dot accepted rset quit;\n"
 	"                RATE 10%, 1/50 or 20x; MATCH a part of the address\n"
-	"  --limit RATE  answer at most so many messages per second in total (100/s)\n"
+	"  --limit RATE  answer at most so many messages per second in total (100/s); SIGUSR2 lifts\n"
+	"                the limit, and sets it again\n"
 	"  --with NAME, --without NAME  offer SMTPUTF8, DSN, CHUNKING; leave out PIPELINING,\n"
 	"                8BITMIME, SIZE, ENHANCEDSTATUSCODES\n"
 	"  --size N      largest message in bytes, offered with SIZE (none)\n"
@@ -44,6 +46,7 @@ static const char usage_text[] =
 enum {
 	OPT_JSON = 256,
 	OPT_CONTROL,
+	OPT_DEVICE,
 	OPT_PORT_FILE,
 	OPT_EXPECT,
 	OPT_EXPECT_MESSAGES,
@@ -69,6 +72,7 @@ enum {
 static const struct option longs[] = {
 	{ "json", 1, 0, OPT_JSON },
 	{ "control", 1, 0, OPT_CONTROL },
+	{ "device", 1, 0, OPT_DEVICE },
 	{ "port-file", 1, 0, OPT_PORT_FILE },
 	{ "expect", 1, 0, OPT_EXPECT },
 	{ "expect-messages", 1, 0, OPT_EXPECT_MESSAGES },
@@ -171,6 +175,9 @@ static void one_report(struct sink_opts *o, int c, const char *arg)
 		break;
 	case OPT_CONTROL:
 		o->control = arg;
+		break;
+	case OPT_DEVICE:
+		o->device = arg;
 		break;
 	case OPT_PORT_FILE:
 		o->port_file = arg;

@@ -40,6 +40,7 @@ struct sink_opts {
 	usec_t timeout_usec, linger_usec, idle_usec;
 	double limit_per_sec; /* 0: none */
 	const char *hostname, *acked, *control, *port_file, *dump, *json;
+	const char *device; /* NULL: any */
 	struct fault_set faults;
 };
 

@@ -15,7 +15,7 @@
 #include "bench/sink_opts.h"
 #include "bench/sink_total.h"
 
-enum { SINK_LINE_MAX = 4096, SINK_ADDR_MAX = 320 };
+enum { SINK_LINE_MAX = 4096, SINK_ADDR_MAX = 320, SINK_LIMIT_LIFTED = -1 };
 
 /* What all sessions of a worker share. */
 struct sink_env {
@@ -25,8 +25,8 @@ struct sink_env {
 	struct outbuf out;        /* replies of the session at work */
 	uint64_t rng;
 	usec_t now_usec;
-	_Atomic int64_t
-		*limit_slot; /* --limit: when the next message may be answered; all workers */
+	_Atomic int64_t *limit_slot;   /* --limit: when the next message may be answered, or
+					SINK_LIMIT_LIFTED; all workers */
 	_Atomic uint64_t *dump_number; /* all workers */
 };
 

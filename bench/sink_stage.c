@@ -264,15 +264,18 @@ static void end_stage(struct sink_env *env, struct sink_sess *s, enum fault_stag
 	}
 }
 
-/* Takes the next free place of --limit and returns how long it is until then. */
+/* Takes the next free place of --limit and returns how long it is until then; 0 while the limit is
+ * lifted. */
 static usec_t limit_wait(struct sink_env *env)
 {
 	const int64_t step = (int64_t)(1e6 / env->opts->limit_per_sec);
 	int64_t slot = atomic_load(env->limit_slot), mine;
 
-	do
+	do {
+		if (slot == SINK_LIMIT_LIFTED)
+			return 0;
 		mine = slot > env->now_usec ? slot : env->now_usec;
-	while (!atomic_compare_exchange_weak(env->limit_slot, &slot, mine + step));
+	} while (!atomic_compare_exchange_weak(env->limit_slot, &slot, mine + step));
 	return mine - env->now_usec;
 }
 

@@ -34,7 +34,7 @@ static void listen_all(struct sink *k)
 	struct outbuf ports = { 0 };
 
 	for (unsigned i = 0; i < k->opts.listen_count; i++) {
-		int fd = endpoint_listen(&k->opts.listen[i], k->opts.backlog);
+		int fd = endpoint_listen(&k->opts.listen[i], k->opts.backlog, k->opts.device);
 		if (fd < 0)
 			cli_die(EX_UNAVAILABLE, "%s: %s", k->opts.listen[i].text, strerror(-fd));
 		k->shared.listen_fds[i] = fd;
@@ -55,7 +55,7 @@ static int listen_control(const char *path)
 	if ((size_t)snprintf(text, sizeof(text), "unix:%s", path) >= sizeof(text) ||
 	    endpoint_parse(text, AF_UNSPEC, true, &e, why, sizeof(why)))
 		cli_die(EX_USAGE, "--control: the path is too long");
-	int fd = endpoint_listen(&e, 64);
+	int fd = endpoint_listen(&e, 64, NULL);
 	if (fd < 0)
 		cli_die(EX_CANTCREAT, "--control %s: %s", path, strerror(-fd));
 	return fd;
@@ -88,6 +88,13 @@ static void print_json(const struct sink *k)
 	outbuf_free(&b);
 }
 
+static void toggle_limit(struct sink *k)
+{
+	bool lifted = atomic_load(&k->shared.limit_slot) == SINK_LIMIT_LIFTED;
+
+	atomic_store(&k->shared.limit_slot, lifted ? 0 : SINK_LIMIT_LIFTED);
+}
+
 /* Returns false when the signal says to end. */
 static bool take_signal(struct sink *k)
 {
@@ -95,9 +102,12 @@ static bool take_signal(struct sink *k)
 
 	if (read(k->signal_fd, &si, sizeof(si)) != sizeof(si))
 		return true;
-	if (si.ssi_signo != SIGUSR1)
+	if (si.ssi_signo == SIGUSR1)
+		print_json(k);
+	else if (si.ssi_signo == SIGUSR2)
+		toggle_limit(k);
+	else
 		return false;
-	print_json(k);
 	return true;
 }
 
@@ -222,6 +232,7 @@ int main(int argc, char **argv)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	k.signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (k.signal_fd < 0 || sink_total_init(&k.total, k.opts.threads, k.opts.pair_max))

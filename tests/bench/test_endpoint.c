@@ -56,7 +56,7 @@ static void round_trip(const char *text, const char *name)
 	struct endpoint e;
 	char why[256] = "", port[64];
 	int rc = endpoint_parse(text, AF_UNSPEC, true, &e, why, sizeof(why));
-	int l = rc ? rc : endpoint_listen(&e, 8);
+	int l = rc ? rc : endpoint_listen(&e, 8, NULL);
 
 	if (l == -EADDRNOTAVAIL || l == -EAFNOSUPPORT) {
 		skip("%s: this machine has no such address", name);
@@ -86,15 +86,36 @@ static void test_unix_stale(void)
 
 	snprintf(text, sizeof(text), "unix:%s/stale", tap_tmpdir());
 	endpoint_parse(text, AF_UNSPEC, true, &e, why, sizeof(why));
-	int one = endpoint_listen(&e, 8);
-	int two = endpoint_listen(&e, 8);
+	int one = endpoint_listen(&e, 8, NULL);
+	int two = endpoint_listen(&e, 8, NULL);
 	is_int(two, -EADDRINUSE, "a socket with a listener stays");
 	close(one);
-	two = endpoint_listen(&e, 8);
+	two = endpoint_listen(&e, 8, NULL);
 	ok(two >= 0, "one without is replaced");
 	close(two);
 	unlink(text + 5);
 	is_int(endpoint_connect(&e), -ENOENT, "no socket, no connection");
+}
+
+static void test_device(void)
+{
+	struct endpoint e;
+	char why[256], text[64];
+
+	endpoint_parse("0.0.0.0:0", AF_UNSPEC, true, &e, why, sizeof(why));
+	int l = endpoint_listen(&e, 8, "lo");
+	if (l == -EPERM || l == -ENODEV) {
+		skip("no right to choose an interface, or no lo");
+		return;
+	}
+	snprintf(text, sizeof(text), "127.1.2.3:%u", endpoint_port(l));
+	endpoint_parse(text, AF_UNSPEC, false, &e, why, sizeof(why));
+	int c = endpoint_connect(&e);
+	ok(l >= 0 && c >= 0, "all addresses of one interface");
+	close(c);
+	close(l);
+	endpoint_parse("0.0.0.0:0", AF_UNSPEC, true, &e, why, sizeof(why));
+	is_int(endpoint_listen(&e, 8, "no-such-if"), -ENODEV, "an interface that is not there");
 }
 
 int main(void)
@@ -107,5 +128,6 @@ int main(void)
 	snprintf(text, sizeof(text), "unix:%s/s", tap_tmpdir());
 	round_trip(text, "unix");
 	test_unix_stale();
+	test_device();
 	return plan_done();
 }

@@ -268,6 +268,10 @@ static void test_limit(void)
 	}
 	ok(waits[0] == 0 && waits[1] == 100000 && waits[2] == 200000,
 	   "limit: every tenth of a second one");
+	f.slot = SINK_LIMIT_LIFTED;
+	feed(&f, MAIL RCPT "DATA\r\n" TEXT, 1000);
+	ok(f.sess.pause_until == 0, "limit: lifted, no wait");
+	is_int(f.slot, SINK_LIMIT_LIFTED, "limit: stays lifted");
 	end(&f);
 }
 
