@@ -20,7 +20,7 @@ CONF = '''hostname = "gw.bench.test";
 %(glob)s
 qmgr {
     log_level = %(log_level)d;
-    AQ_max_entries = 200000;
+    AQ_max_entries = %(aq)d;
     control_socket = "qmgrctlsock";
     min_disk_space = 4096; ok_disk_space = 8192;
     retry_min_delay = %(retry_min)ds; retry_max_delay = %(retry_max)ds;
@@ -42,7 +42,7 @@ smtps {
 }
 smtpc {
     log_level = %(log_level)d;
-    connect_only_to = 127.0.0.1;
+    %(connect_only)s
     remote_port = %(sink)d;
     %(smtpc)s
     start_action = wait;
@@ -63,7 +63,7 @@ smar {
 '''
 
 DEFAULTS = dict(glob='', qmgr='', smtps='', smtpc='', smar='', sections='', log_level=9, retry_min=2, retry_max=4,
-                out_first=10, out_max=100)
+                aq=200000, connect_only='connect_only_to = 127.0.0.1;', out_first=10, out_max=100)
 
 
 class EmptyDns:
@@ -144,13 +144,17 @@ class Gateway:
         for name, text in self.files.items():
             with open(self.path(name), 'w') as f:
                 f.write(text)
-        with open(self.conf, 'w') as f:
-            f.write(self.conf_text())
+        self.write_conf()
         if procs.demote():
             for p in [self.dir, self.spool] + [self.path(n) for n in os.listdir(self.spool)]:
                 os.chown(p, procs.NOBODY, procs.NOBODY)
         for name, text in self.maps.items():
             self.createmap(name, text)
+
+    def write_conf(self):
+        """After a change of options: they count from the next start on."""
+        with open(self.conf, 'w') as f:
+            f.write(self.conf_text())
 
     def conf_text(self):
         return CONF % dict(self.options, bin=self.bin, conf=self.conf, port=self.port, sink=self.sink_port,
@@ -175,7 +179,7 @@ class Gateway:
             self.wait_up()
 
     def wait_up(self, timeout=30):
-        procs.wait_until(lambda: self.p.poll() is not None or procs.greets(self.port), timeout)
+        procs.wait_until(lambda: self.p.poll() is not None or procs.greets(self.port), timeout, 0.005)
         if self.p.poll() is not None or not procs.greets(self.port):
             text = self.log_tail()
             self.kill9()
@@ -243,6 +247,17 @@ class Gateway:
             return json.loads(self.tool('qmgrctl', 'stats', '-j').stdout)
         except (ValueError, OSError, subprocess.TimeoutExpired):
             return {}
+
+    def queue(self):
+        """(recipients under way, recipients deferred); None when qmgr does not answer."""
+        r = self.stats().get('recipients')
+        return (r['queue=incoming'] + r['queue=active'], r['queue=deferred']) if r else None
+
+    def retry_all(self):
+        """Tries everything now that is deferred."""
+        r = self.tool('qmgrctl', 'retry', 'all')
+        if r.returncode:
+            raise RuntimeError('qmgrctl retry all: %d %s' % (r.returncode, r.stdout))
 
     def syncs(self):
         """Completed syncs since the start, None when unknown."""

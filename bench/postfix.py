@@ -47,7 +47,7 @@ smtpd_peername_lookup = no
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_recipient_restrictions =
 # throughput; 20 deliveries at the same time cost less than 50 or 100 and are as fast
-default_process_limit = 250
+default_process_limit = %(processes)d
 max_use = 10000
 in_flow_delay = 0s
 smtpd_client_connection_count_limit = 0
@@ -143,11 +143,14 @@ def unpack(cache):
 
 
 class Postfix:
-    """One instance, started fresh. The same methods as gateway.Gateway. more: added to main.cf."""
+    """One instance with a queue of its own; it may be stopped and started again. The same methods as gateway.Gateway.
+
+    more: added to main.cf, where %(dir)s is its folder. hops: (domain, address) of next hops, for etc/transport.
+    """
 
     name = 'postfix'
 
-    def __init__(self, cache, sink_port, out_connections=20, wrapper=(), more=''):
+    def __init__(self, cache, sink_port, out_connections=20, wrapper=(), more='', processes=250, hops=()):
         if os.getuid():
             raise RuntimeError('Postfix runs only as root')
         for n in (OWNER, UNPRIVILEGED):
@@ -160,6 +163,8 @@ class Postfix:
         self.port = procs.free_port()
         self.sink_port = sink_port
         self.out_connections = out_connections
+        self.processes = processes
+        self.hops = hops
         self.p = None
         if not procs.reachable_by_others(self.root):
             shutil.copytree(self.root, self.dir + '/root', symlinks=True)
@@ -167,7 +172,7 @@ class Postfix:
 
     def setup(self):
         values = dict(dir=self.dir, root=self.root, owner=OWNER, setgid=SETGID, unprivileged=UNPRIVILEGED,
-                      sink=self.sink_port, port=self.port, out=self.out_connections)
+                      sink=self.sink_port, port=self.port, out=self.out_connections, processes=self.processes)
         for d in ('etc', 'queue', 'data', 'log'):
             os.makedirs(os.path.join(self.dir, d))
         uid, gid = pwd.getpwnam(OWNER).pw_uid, grp.getgrnam(SETGID).gr_gid
@@ -178,9 +183,11 @@ class Postfix:
         self._queue_dir('maildrop', uid, gid, 0o730)
         self._queue_dir('public', uid, gid, 0o710)
         self._queue_dir('pid', 0, 0, 0o755)
-        for name, text in (('main.cf', self.main_cf), ('master.cf', MASTER_CF)):
+        files = {'main.cf': self.main_cf % values, 'master.cf': MASTER_CF % values,
+                 'transport': ''.join('%s smtp:[%s]:%d\n' % (d, a, self.sink_port) for d, a in self.hops)}
+        for name, text in files.items():
             with open(os.path.join(self.dir, 'etc', name), 'w') as f:
-                f.write(text % values)
+                f.write(text)
 
     def _queue_dir(self, name, uid, gid, mode):
         p = os.path.join(self.dir, 'queue', name)
@@ -188,15 +195,19 @@ class Postfix:
         os.chown(p, uid, gid)
         os.chmod(p, mode)
 
+    def _env(self):
+        return dict(PATH=os.environ.get('PATH', '/usr/bin:/bin:/usr/sbin:/sbin'), MAIL_CONFIG=self.dir + '/etc',
+                    LD_LIBRARY_PATH=self.root + '/usr/lib/postfix', LANG='C')
+
     def start(self):
-        self.setup()
-        env = dict(PATH=os.environ.get('PATH', '/usr/bin:/bin:/usr/sbin:/sbin'), MAIL_CONFIG=self.dir + '/etc',
-                   LD_LIBRARY_PATH=self.root + '/usr/lib/postfix', LANG='C')
+        """Starts master and waits for the greeting; the first time it writes the folders."""
+        if not os.path.exists(os.path.join(self.dir, 'etc')):
+            self.setup()
         self.err = open(self.dir + '/log/master', 'ab+')
         self.p = subprocess.Popen(self.wrapper + [self.root + '/usr/lib/postfix/sbin/master', '-c', self.dir + '/etc', '-d'],
-                                  env=env, cwd=self.dir + '/queue', stdin=subprocess.DEVNULL, stdout=self.err,
+                                  env=self._env(), cwd=self.dir + '/queue', stdin=subprocess.DEVNULL, stdout=self.err,
                                   stderr=self.err, start_new_session=True)
-        if not procs.wait_until(lambda: self.p.poll() is not None or procs.greets(self.port), 30, 0.1) or \
+        if not procs.wait_until(lambda: self.p.poll() is not None or procs.greets(self.port), 30, 0.005) or \
                 self.p.poll() is not None:
             text = self.log_tail()
             self.kill9()
@@ -208,11 +219,26 @@ class Postfix:
             return self.p.pid
         return next((p for p in procs.tree(self.p.pid) if procs.name_of(p) == 'master'), self.p.pid)
 
+    def pids(self):
+        return procs.tree(self.p.pid) if self.p else []
+
     def cpu(self):
         return procs.cpu_seconds(self.main_pid())
 
     def memory_kb(self):
         return procs.memory_kb(self.main_pid())
+
+    def queue(self):
+        """(messages under way, messages deferred)."""
+        counts = {}
+        for name in ('maildrop', 'incoming', 'active', 'deferred'):
+            counts[name] = sum(len(files) for _, _, files in os.walk(os.path.join(self.dir, 'queue', name)))
+        deferred = counts.pop('deferred')
+        return sum(counts.values()), deferred
+
+    def retry_all(self):
+        """Tries everything now that is deferred."""
+        subprocess.run([self.root + '/usr/sbin/postqueue', '-f'], env=self._env(), cwd=self.dir + '/queue', check=True)
 
     def log_tail(self, lines=12):
         out = []

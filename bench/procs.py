@@ -59,6 +59,18 @@ def cpu_seconds(pid):
     return total / TICK
 
 
+def fine_cpu_seconds(pid):
+    """User and system time of the threads that pid has now, finer than ticks; 0 where the kernel does not say."""
+    total = 0
+    try:
+        for t in os.listdir('/proc/%d/task' % pid):
+            with open('/proc/%d/task/%s/schedstat' % (pid, t)) as f:
+                total += int(f.read().split()[0])
+    except OSError:
+        pass
+    return total / 1e9
+
+
 def memory_kb(pid):
     """Memory of pid and its descendants; a page that several share counts once (PSS), else RSS."""
     total = 0
@@ -73,6 +85,27 @@ def memory_kb(pid):
                 total += found[0]
                 break
     return total
+
+
+def _status_kb(pid, key):
+    try:
+        with open('/proc/%d/status' % pid) as f:
+            return next((int(line.split()[1]) for line in f if line.startswith(key)), 0)
+    except OSError:
+        return 0
+
+
+def rss_kb(pids):
+    """What these processes have in memory now; shared pages count in each. Cheap enough to ask often."""
+    return sum(_status_kb(p, 'VmRSS:') for p in pids)
+
+
+def peaks_kb(pids):
+    """{name: most memory that a process of this name has had}."""
+    out = {}
+    for p in pids:
+        out[name_of(p)] = max(out.get(name_of(p), 0), _status_kb(p, 'VmHWM:'))
+    return out
 
 
 def alive(pids):

@@ -47,6 +47,10 @@ class Sink:
             with s.makefile() as f:
                 return json.load(f)
 
+    def toggle_limit(self):
+        """Lifts --limit, or sets it again."""
+        self.p.send_signal(signal.SIGUSR2)
+
     def wait_distinct(self, n, timeout, tick=None):
         """Waits until n distinct messages are there, or nothing new comes for `timeout` seconds."""
         last, changed = -1, time.monotonic()

@@ -1,0 +1,45 @@
+"""All workloads of bench/compare, by name."""
+from measure import Relay
+from queues import Dead, Million
+from stress import Feedback, Hostile, Huge, Idle
+
+SPREAD = 20000  # messages over 1, 100, 10,000 destinations: the same number for both systems
+
+
+def spread(count):
+    """A Relay to so many next hops, each with an address of its own; one sink has them all."""
+    hops = [('d%d.bench.test' % i, '127.1.%d.%d' % (i // 250, 1 + i % 250)) for i in range(count)]
+    mt = ''.join('%s esmtp:[%s]\n' % h for h in hops)
+    return Relay('dests%d' % count, '20 sessions, many messages each, to %d destination%s' % (count, 's' if count > 1 else ''),
+                 20, True, dict(smx=SPREAD, postfix=SPREAD), ['--domains', str(count)], family='dests',
+                 listen=('0.0.0.0:0',), sink=('--device', 'lo'),
+                 smx=dict(connect_only='', files=dict(mt=mt)),
+                 other=dict(more='transport_maps = texthash:%(dir)s/etc/transport', hops=hops))
+
+
+def table():
+    rows = (
+        Relay('W1', '20 sessions, one message each connection', 20, False),
+        Relay('W2', '20 sessions, many messages each connection', 20, True),
+        Relay('W5', '100 sessions, one message each connection', 100, False),
+        Relay('W52', '100 sessions, many messages each connection', 100, True),
+        Relay('Wx', '1 session, many messages', 1, True, dict(smx=3000, postfix=1000)),
+        Relay('s1000', '1000 sessions, one message each connection', 1000, False),
+        Relay('s1000m', '1000 sessions, many messages each connection', 1000, True),
+        Relay('size20k', '20 sessions, messages of 20 KB', 20, True, dict(smx=10000), ['-l', '20480'], family='size'),
+        Relay('size1m', '20 sessions, messages of 1 MB', 20, True, dict(smx=1000, postfix=500), ['-l', '1048576'], family='size'),
+        Relay('rcpts10', '20 sessions, 10 recipients a message', 20, True, dict(smx=10000), ['-r', '10'], family='size'),
+        spread(1), spread(100), spread(10000),
+        Dead('dead', '20,000 messages for a dead destination, restart, drain when it is back'),
+        Huge('huge', '3 messages of 100 MB: most memory of a process'),
+        Hostile('hostile', '2,000 hostile connections a second beside a good client'),
+        Idle('idle1000', '1,000 idle sessions (Postfix: 200)', 1000),
+        Idle('idle10000', '10,000 idle sessions (Postfix: 200)', 10000),
+        Feedback('feedback', '5,000 messages a second for a next hop that takes 100, which then recovers'),
+        Million('million', '1,000,000 deferred recipients, 100 a message (smX alone: Postfix takes hours)', 10000, 100),
+        Million('million1', '1,000,000 deferred messages of one recipient (smX alone)', 1000000, 1, long=True),
+    )
+    return {w.name: w for w in rows}
+
+
+WORKLOADS = table()
