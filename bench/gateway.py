@@ -34,7 +34,7 @@ qmgr {
 smtps {
     log_level = %(log_level)d;
     flags = { 8bitmime, access };
-    max_transactions = 10000000;
+    max_transactions = 10000000; max_recipients_per_session = 100000000;
     %(smtps)s
     listen_socket { type = inet; address = 127.0.0.1; port = %(port)d; }
     start_action = pass; pass_fd_socket = "smtps/smtpsfd";

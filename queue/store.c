@@ -29,6 +29,7 @@ struct store {
 	rocksdb_writeoptions_t *write;
 	rocksdb_readoptions_t *read;
 	pthread_rwlock_t opened;
+	bool read_only;
 };
 
 struct store_batch {
@@ -84,6 +85,7 @@ static rocksdb_options_t *make_options(struct store *s, const struct store_setup
 	rocksdb_options_set_wal_recovery_mode(o, recovery_mode);
 	rocksdb_options_set_paranoid_checks(o, 1);
 	rocksdb_options_set_stats_dump_period_sec(o, 0);
+	rocksdb_options_set_max_file_opening_threads(o, 1); /* the files are few */
 	if (set->keep_logs)
 		rocksdb_options_set_WAL_ttl_seconds(o, UINT64_MAX / 4);
 	s->cache = rocksdb_cache_create_lru(set->cache_bytes);
@@ -281,6 +283,7 @@ struct store *store_open(const struct store_setup *set, int *error, char *why, s
 	struct store *s = xcalloc(1, sizeof *s);
 	struct store_log *l = xcalloc(1, sizeof *l);
 
+	s->read_only = set->read_only;
 	pthread_rwlock_init(&s->opened, NULL);
 	s->write = rocksdb_writeoptions_create();
 	rocksdb_writeoptions_set_sync(s->write, 1);
@@ -309,10 +312,28 @@ int store_reopen(struct store *s, const struct store_setup *set)
 	return rc;
 }
 
+/* What stays in the log would be replayed by the next start, before it takes mail. Errors leave it
+ * to that. */
+static void empty_log(struct store *s)
+{
+	rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
+
+	for (int i = 0; i < STORE_FAMILIES; i++) {
+		char *err = NULL;
+
+		rocksdb_flush_cf(s->db, o, s->family[i], &err);
+		free(err);
+	}
+	rocksdb_flushoptions_destroy(o);
+}
+
 void store_close(struct store *s)
 {
-	if (s)
-		release(s);
+	if (!s)
+		return;
+	if (s->db && !s->read_only)
+		empty_log(s);
+	release(s);
 }
 
 struct store_batch *store_batch_new(void)
