@@ -83,11 +83,11 @@ class Relay(Workload):
     messages: per run, {system: number}, some seconds for each. setup: more arguments for Run, from the port of the sink.
     """
 
-    runs = 3
-
-    def __init__(self, name, text, sessions, many, messages=None, args=(), family='relay', **setup):
+    def __init__(self, name, text, sessions, many, messages=None, args=(), family='relay', runs=3, counts_syncs=True,
+                 **setup):
         super().__init__(name, text)
         self.sessions, self.many, self.family, self.setup = sessions, many, family, setup
+        self.runs, self.counts_syncs = runs, counts_syncs
         self.messages = dict({'smx': 20000, 'postfix': 3000}, **(messages or {}))
         self.args = ['-s', str(sessions), *(['-d'] if many else []), *args]
 
@@ -101,7 +101,7 @@ class Relay(Workload):
     def run(self, place, system):
         n = self.count(place, system)
         with self.start(place, system) as r:
-            r.send(min(WARM_UP, n), *self.args)
+            r.send(min(max(WARM_UP, self.sessions), n), *self.args)
             r.settle()
             before, opened = r.gw.cpu(), r.sink.query()['sessions_total']
             sent, got = r.send(n, *self.args)
@@ -115,11 +115,13 @@ class Relay(Workload):
                         connections_per_message=(got['sessions_total'] - opened) / n, rss_kb=memory)
 
     def syncs(self, place, system):
+        if not self.counts_syncs:
+            return None, None
         n = max(min(500, self.count(place, system)), self.count(place, system) // 4)
         if not shutil.which('strace'):
             return self.syncs_from_stats(place, system, n)
         with counted_syncs() as (wrapper, count), self.start(place, system, wrapper) as r:
-            r.send(min(WARM_UP, n), *self.args)
+            r.send(min(max(WARM_UP, self.sessions), n), *self.args)
             r.settle()
             before = count()
             r.send(n, *self.args)
@@ -130,7 +132,7 @@ class Relay(Workload):
         if system != 'smx':
             return None, None
         with self.start(place, system) as r:
-            r.send(min(WARM_UP, n), *self.args)
+            r.send(min(max(WARM_UP, self.sessions), n), *self.args)
             before = r.gw.syncs()
             r.send(n, *self.args)
             after = r.gw.syncs()
@@ -144,7 +146,8 @@ class counted_syncs:
         self.folder = procs.scratch_dir('smx-strace-')
         os.chmod(self.folder, 0o777)
         self.log = os.path.join(self.folder, 'syncs')
-        return ['strace', '-f', '-qq', '--seccomp-bpf', '-e', 'trace=' + SYNC_CALLS, '-e', 'signal=none', '-A', '-o', self.log], self.count
+        wrapper = ['strace', '-f', '-qq', '--seccomp-bpf', '-e', 'trace=' + SYNC_CALLS, '-e', 'signal=none', '-A', '-o', self.log]
+        return wrapper, self.count
 
     def __exit__(self, *_):
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -25,7 +25,8 @@ class Queue:
     def __init__(self, place, system, name, wrapper=(), smx=None, other=None):
         self.place, self.where = place, '%s %s' % (system, name)
         self.port = procs.free_port()
-        self.gw = place.system(system, self.port, wrapper, dict(dict(retry_min=RETRY_SEC, retry_max=RETRY_SEC), **(smx or {})), other)
+        smx = dict(dict(retry_min=RETRY_SEC, retry_max=RETRY_SEC), **(smx or {}))
+        self.gw = place.system(system, self.port, wrapper, smx, other)
         self.sink = None
 
     def __enter__(self):
@@ -108,7 +109,7 @@ class Dead(Workload):
             restart_s, cpu = q.restart()
             row.update(restart_s=restart_s, restart_cpu_s_per_1000=cpu / n * 1000, rss_kb=q.gw.memory_kb())
             row.update(self.drain(q, n))
-            row['cpu_s_per_1000'] = sum(row[k] for k in ('defer_cpu_s_per_1000', 'restart_cpu_s_per_1000', 'drain_cpu_s_per_1000'))
+            row['cpu_s_per_1000'] = sum(row[k + '_cpu_s_per_1000'] for k in ('defer', 'restart', 'drain'))
             return row
 
     def syncs(self, place, system):
@@ -130,7 +131,7 @@ class Million(Workload):
     systems = ('smx',)
     idle_sec = 8
     due = 5000      # recipients that come due
-    due_sec = 20    # after so long; the first to be tried again waits until the last was tried once
+    due_sec = 10    # after so long; the first to be tried again waits until the last was tried once
 
     def __init__(self, name, text, messages, rcpts, long=False):
         super().__init__(name, text)
@@ -143,6 +144,7 @@ class Million(Workload):
         """CPU microseconds of qmgr for one recipient that comes due and is deferred again."""
         n = max(1, self.due // self.rcpts)
         count, deferred = n * self.rcpts, q.gw.stats()['deferred']
+        quiet = self.quiet_cost(q)
         q.fill(n, '-s', '5', '-d', '-r', str(self.rcpts))
         self.wait_tried(q, deferred + count)
         measure.settle(q.gw)
@@ -150,7 +152,7 @@ class Million(Workload):
         time.sleep(self.due_sec * 1.5)
         spent = procs.fine_cpu_seconds(self.qmgr(q)) - before
         self.wait_tried(q, deferred + 2 * count)
-        return (spent - self.quiet_cost(q) / 1e3 * self.due_sec * 1.5) / count * 1e6
+        return (spent - quiet / 1e3 * self.due_sec * 1.5) / count * 1e6
 
     def wait_tried(self, q, count):
         if not procs.wait_until(lambda: q.gw.stats()['deferred'] >= count, 60, 0.1):

@@ -16,7 +16,8 @@ FAMILIES = {
     'relay': ('relaying 1 KB messages', RELAY),
     'size': ('larger messages, more recipients', RELAY),
     'dests': ('many destinations', RELAY[:3] + (
-        ('connections_per_message', 'connections/msg', '', '%.3f', NOT),) + RELAY[3:]),
+        ('connections_per_message', 'connections/msg', '', '%.3f', NOT),
+        ('rss_kb', 'memory MB', '', '%.0f', LESS))),
     'dead': ('a dead destination', (
         ('cpu_s_per_1000', 'cpu s/1000', 'CPU seconds per 1000 messages', '%.3f', LESS),
         ('defer_cpu_s_per_1000', 'of it: defer', '', '%.3f', LESS),
@@ -125,8 +126,8 @@ def _family_table(family, rows):
             a, b = systems['smx'], systems['postfix']
             lines.append((workload, 'ratio', '') + tuple(_ratio(_value(a, c[0]), _value(b, c[0]), c[4]) for c in columns))
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return title + '\n' + '\n'.join('  '.join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))).rstrip()
-                                    for line in lines)
+    return '\n'.join([title] + ['  '.join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))).rstrip()
+                                for line in lines])
 
 
 def table(rows):

@@ -33,7 +33,10 @@ class Place:
 
 
 class Workload:
-    """family: workloads of one family share a table. runs: most runs that are worth their time. long: only by name or with --long."""
+    """family: workloads of one family share a table. runs: most runs that are worth their time.
+
+    long: runs only by name or with --long.
+    """
 
     family = 'relay'
     systems = ('smx', 'postfix')
