@@ -291,6 +291,7 @@ static void stop_all(struct keeper *k)
 	committer_stop(qm.committer);
 	rcu_offline();
 	cdb_writer_free(qm.writer);
+	store_empty_log(qm.store);
 	store_close(qm.store);
 	rcu_online();
 	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr", "stat=stopped");

@@ -29,7 +29,6 @@ struct store {
 	rocksdb_writeoptions_t *write;
 	rocksdb_readoptions_t *read;
 	pthread_rwlock_t opened;
-	bool read_only;
 };
 
 struct store_batch {
@@ -283,7 +282,6 @@ struct store *store_open(const struct store_setup *set, int *error, char *why, s
 	struct store *s = xcalloc(1, sizeof *s);
 	struct store_log *l = xcalloc(1, sizeof *l);
 
-	s->read_only = set->read_only;
 	pthread_rwlock_init(&s->opened, NULL);
 	s->write = rocksdb_writeoptions_create();
 	rocksdb_writeoptions_set_sync(s->write, 1);
@@ -312,13 +310,11 @@ int store_reopen(struct store *s, const struct store_setup *set)
 	return rc;
 }
 
-/* What stays in the log would be replayed by the next start, before it takes mail. Errors leave it
- * to that. */
-static void empty_log(struct store *s)
+void store_empty_log(struct store *s)
 {
 	rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
 
-	for (int i = 0; i < STORE_FAMILIES; i++) {
+	for (int i = 0; s->db && i < STORE_FAMILIES; i++) {
 		char *err = NULL;
 
 		rocksdb_flush_cf(s->db, o, s->family[i], &err);
@@ -329,11 +325,8 @@ static void empty_log(struct store *s)
 
 void store_close(struct store *s)
 {
-	if (!s)
-		return;
-	if (s->db && !s->read_only)
-		empty_log(s);
-	release(s);
+	if (s)
+		release(s);
 }
 
 struct store_batch *store_batch_new(void)

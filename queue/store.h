@@ -39,8 +39,9 @@ struct store_setup {
  * *created: the database is new. */
 struct store *store_open(const struct store_setup *s, int *error, char *why, size_t cap,
 			 bool *created);
-/* Also empties its log, so that the next start has nothing to replay; what cannot be is replayed. s may
- * be NULL. */
+/* Before a clean stop: the next start then has no log to replay before it takes mail. Blocks; errors
+ * leave the log as it is. */
+void store_empty_log(struct store *s);
 void store_close(struct store *s);
 /* After a failed write: close, open again, same handles for all threads; waits for open iterators.
  * 0 or -errno. */
