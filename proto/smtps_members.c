@@ -1,6 +1,7 @@
 #include "proto/smtps_members.h"
 
 #include "core/members.h"
+#include "core/xtext.h"
 
 #include <errno.h>
 
@@ -169,13 +170,28 @@ static bool is_xchar(char c)
 	return c > ' ' && c < 0x7f && c != '+' && c != '=';
 }
 
-/* RFC 3461 5.2.7: the address that was given, for members that come without one. Empty for one with
- * UTF-8, and without memory. */
+/* The same for an address with UTF-8, RFC 6533 3. */
+static struct span make_utf8_orcpt(struct arena *a, struct span addr)
+{
+	struct buf text = { 0 };
+	struct span s = SPAN("");
+
+	if (!buf_add_span(&text, SPAN("utf-8;")) && !xtext_utf8_encode(addr, &text) &&
+	    buf_len(&text) <= ENV_ADDR_MAX)
+		s = arena_span(a, buf_span(&text));
+	buf_release(&text);
+	return s.p ? s : SPAN("");
+}
+
+/* RFC 3461 5.2.7: the address that was given, for members that come without one. Empty when it is
+ * too long, and without memory. */
 static struct span make_orcpt(struct arena *a, struct span addr)
 {
 	static const char type[] = "rfc822;", digit[] = "0123456789ABCDEF";
 	size_t n = sizeof type - 1;
-	char *p = has_utf8(addr) ? NULL : arena_alloc(a, n + 3 * addr.n);
+	if (has_utf8(addr))
+		return make_utf8_orcpt(a, addr);
+	char *p = arena_alloc(a, n + 3 * addr.n);
 
 	if (!p)
 		return SPAN("");

@@ -2,9 +2,10 @@
  * tests/fuzz/fuzz_map_text.c - any bytes as the text of a map.
  *
  * Every entry keeps the limits, and written back as createmap -d does it is read as the same entry.
- * Keys and values are also tried as those of an access map.
+ * Keys and values are also tried as those of an access map and of aliases.
  */
 #include "resolver/access.h"
+#include "resolver/alias_text.h"
 #include "resolver/lookup.h"
 #include "resolver/map_text.h"
 
@@ -66,6 +67,36 @@ static void as_access(const struct map_entry *e)
 			panic("key length");
 }
 
+/* Addresses that come out are such, and nothing in them ends a path early. */
+static void as_alias(const struct map_entry *e)
+{
+	struct alias_macros m = { .user = e->key,
+				  .detail = span_head(e->value, 9),
+				  .domain = SPAN("d.test"),
+				  .delimiter = '+',
+				  .has_detail = true };
+	struct span rest = e->value, addr;
+	char made[ADDRESS_MAX];
+	struct address box;
+	const char *why = NULL;
+
+	if (alias_text_check(e->key, e->value, &why) && !why)
+		panic("refused without a reason");
+	for (unsigned i = 0; alias_text_next(&rest, &addr, &why) == 1; i++) {
+		int n = alias_text_make(addr, i % 2 ? &m : NULL, SPAN("gw.test"), made);
+
+		if (i > e->value.n)
+			panic("more addresses than bytes");
+		if (n < 0)
+			continue;
+		if (address_split(span_of(made, (size_t)n), &box) || !box.domain.n)
+			panic("no address");
+		if (made[0] != '"' &&
+		    (memchr(made, '>', (size_t)n) || memchr(made, ' ', (size_t)n)))
+			panic("a path that ends early");
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct map_text t;
@@ -78,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (rc == 1) {
 			check(&e);
 			as_access(&e);
+			as_alias(&e);
 		} else if (!why) {
 			panic("an error without a reason");
 		}

@@ -41,6 +41,7 @@ static struct smtps_links *links;
 static struct peer qmgr = { .component = "qmgr" }, smar = { .component = "smar" };
 static unsigned credits, verdicts, opens, commits;
 static int last_action, last_code;
+static unsigned losses;
 
 /* ---- the siblings */
 
@@ -55,6 +56,8 @@ static void peer_up(struct link *k, const struct link_hello *from)
 static void peer_down(struct link *k)
 {
 	((struct peer *)link_ctx(k))->link = NULL;
+	((struct peer *)link_ctx(k))->count = 0;
+	losses++;
 }
 
 static void peer_message(struct link *k, unsigned number, uint64_t req, struct span body)
@@ -119,6 +122,17 @@ static void answered(struct smtps_ask *a, const struct msg_verdict *v)
 	(void)a;
 	verdicts++;
 	last_action = v ? v->action : -1;
+}
+
+static unsigned parts;
+static uint32_t last_part;
+
+static int took_members(struct smtps_ask *a, uint32_t part, struct span list)
+{
+	(void)a;
+	parts++;
+	last_part = part;
+	return span_eq(list, SPAN("bad")) ? -EBADMSG : 0;
 }
 
 static void opened(struct smtps_open *o, const struct msg_conn_verdict *v)
@@ -242,6 +256,7 @@ static struct smtps_ask ask_of(enum smtps_request_kind kind)
 				   .client = &client,
 				   .sender = SPAN("a@b.test"),
 				   .rcpt = SPAN("c@d.test"),
+				   .members = took_members,
 				   .done = answered };
 }
 
@@ -252,6 +267,60 @@ static void reply_verdict(uint64_t req, unsigned action)
 					 .text = SPAN("x"),
 					 .name = SPAN(""),
 					 .route = SPAN("") }));
+}
+
+static void reply_members(uint64_t req, uint32_t part, struct span list)
+{
+	link_put(smar.link, req, members, (&(struct msg_members){ part, list }));
+}
+
+static bool has_part(void)
+{
+	return parts > 0;
+}
+
+static bool has_loss(void)
+{
+	return losses > 0;
+}
+
+/* What an alias stands for comes in front of the verdict, and again after a loss. */
+static void test_members(void)
+{
+	struct smtps_ask a = ask_of(SMTPS_ASK_RCPT), mail = ask_of(SMTPS_ASK_MAIL);
+	unsigned before = smar.count;
+
+	verdicts = 0;
+	host.up->ops->ask(host.up, &a);
+	turns(5);
+	uint64_t req = smar.seen[before].req;
+	reply_members(req, 0, SPAN("one"));
+	until(has_part, "members come to who asked");
+	ok(last_part == 0 && !verdicts && smtps_request_waits(&a.r), "which goes on waiting");
+	peer_gone(&smar);
+	turns(5);
+	peer_listen(&smar);
+	until(smar_asked, "asked again after a loss");
+	parts = 0;
+	reply_members(req, 0, SPAN("one"));
+	reply_members(req, 1, SPAN("two"));
+	reply_members(req + 1000, 0, SPAN("nobody's"));
+	reply_verdict(req, MSG_ACT_OK);
+	until(has_verdict, "then the verdict");
+	ok(parts == 2 && last_part == 1, "all parts came, those of nobody did not");
+	smar.count = losses = 0;
+	host.up->ops->ask(host.up, &a);
+	until(smar_asked, "another question");
+	reply_members(smar.seen[0].req, 0, SPAN("bad"));
+	until(has_loss, "a part that cannot be read ends the link");
+	host.up->ops->forget(host.up, &a.r);
+	smar.count = losses = 0;
+	host.up->ops->ask(host.up, &mail);
+	until(smar_asked, "which comes back");
+	reply_members(smar.seen[0].req, 0, SPAN("one"));
+	until(has_loss, "members of a sender end it too");
+	host.up->ops->forget(host.up, &mail.r);
+	verdicts = 0;
 }
 
 static void test_smar(void)
@@ -437,6 +506,7 @@ int main(void)
 	stats_thread();
 	start();
 	test_smar();
+	test_members();
 	test_ids();
 	test_qmgr();
 	test_hostile();

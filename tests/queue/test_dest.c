@@ -209,6 +209,37 @@ static void together(void)
 	aq_ta_free(b);
 }
 
+/* Members of two lists in one message: each list has jobs and turns of its own. */
+static void owners(void)
+{
+	struct dest *d = dests_get(dests, route_to(7));
+	struct ta *a = ta_of("a@x", 6);
+	struct span owner[] = { SPAN("owner-1@x"), SPAN("owner-2@x") };
+	struct lane *g;
+
+	a->env.owner = owner;
+	a->env.owner_count = 2;
+	for (uint32_t i = 0; i < 6; i++)
+		a->env.rcpt[i].owner = (uint16_t)(i % 3);
+	uint32_t idx[] = { 0, 1, 2, 3, 4, 5 };
+	for (unsigned at = 0, n; at < 6; at += n) {
+		n = aq_first_owner(a, idx + at, 6 - at);
+		is_int(n, 2, "recipients with one owner");
+		dest_add(d, a, idx + at, n);
+	}
+	is_int(d->queued, 3, "a job for each");
+	is_int(d->lanes, 3, "in a lane of its own");
+	for (unsigned i = 0; i < 3; i++) {
+		struct job *j = d->turn->head;
+		uint32_t one = j->idx[0], two = j->idx[1];
+
+		ok(j->count == 2 && one != two && one % 3 == two % 3, "job %u is of one owner", i);
+		start(d, 100, 100, &g);
+		dest_done(g);
+	}
+	aq_ta_free(a);
+}
+
 /* ---- taking out, in pieces, while others come and go */
 
 enum { TAS = 60, RCPTS = 7 };
@@ -356,6 +387,7 @@ int main(void)
 	half();
 	parts();
 	together();
+	owners();
 	pick();
 	rcu_barrier();
 	return plan_done();

@@ -336,6 +336,38 @@ static void globs(void)
 		   "glob '%s' of '%s'", cases[i].pattern, cases[i].text);
 }
 
+/* A member of an alias is found by the address that was given, too. */
+static void originals(void)
+{
+	static const struct {
+		const char *orcpt, *selector;
+		bool want;
+	} rows[] = {
+		{ "rfc822;list@d.test", "to=list@d.test", true },
+		{ "RFC822;List@d.test", "to=list@*", true },
+		{ "rfc822;list+2Bx@d.test", "to=list+x@d.test", true },
+		{ "rfc822;list+2Bx@d.test", "to=list+2Bx@d.test", false },
+		{ "rfc822;list+", "to=list+", true },
+		{ "rfc822;other@d.test", "to=list@d.test", false },
+		{ "utf-8;list@d.test", "to=list@d.test", false },
+		{ "rfc822;list@d.test", "to=member@x.test", true },
+		{ "rfc822;list@d.test", "domain=d.test", false },
+		{ "", "to=list@d.test", false },
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct select_row member = { .sender = SPAN("a@b"),
+					     .rcpt = SPAN("member@x.test"),
+					     .orcpt = span_str(rows[i].orcpt) };
+		struct select_error e;
+		struct select *s = select_parse(span_str(rows[i].selector), &e);
+
+		ok(s && select_match(s, &member) == rows[i].want, "%s and ORCPT %s",
+		   rows[i].selector, rows[i].orcpt);
+		select_free(s);
+	}
+}
+
 int main(void)
 {
 	make_row();
@@ -345,5 +377,6 @@ int main(void)
 	ids();
 	words();
 	globs();
+	originals();
 	return plan_done();
 }

@@ -83,6 +83,22 @@ static void test_errors(void)
 	ok(strstr(program_text(out), "LMDB"), "says more");
 }
 
+/* A map called aliases.db, and any with -A, holds aliases. */
+static void test_aliases(void)
+{
+	is_int(createmap("a: <b@c.tld>, <d@e.tld>\n", ARGS("-F", "aliases.db")), EX_DATAERR,
+	       "a bad alias");
+	ok(strstr(program_text(out), "stdin:1: addresses are separated by white space"),
+	   "is told with its line");
+	is_int(createmap("a: <b@c.tld> <d@e.tld>\nu: local:\n", ARGS("-F", "aliases.db")), EX_OK,
+	       "good ones");
+	is_int(createmap("ok: x\n<a>: b\n", ARGS("-A", "-F", "other.db")), EX_DATAERR, "a bad key");
+	ok(strstr(program_text(out), "stdin:2: expected a local part"), "is told with its line");
+	is_int(createmap("<a>: <b\n", ARGS("-F", "other.db")), EX_OK,
+	       "other maps may hold anything");
+	is_int(createmap("", ARGS("-A", "-F", "other.db", "-d")), EX_USAGE, "-A does not read");
+}
+
 /* As root the map is written by the owner of its folder. */
 static void test_owner(void)
 {
@@ -113,6 +129,7 @@ int main(void)
 	out = fixture_path("out");
 	test_round_trip();
 	test_errors();
+	test_aliases();
 	test_owner();
 	return plan_done();
 }
