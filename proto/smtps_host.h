@@ -56,7 +56,7 @@ struct smtps_host {
 	struct iovec parts[SMTPS_PARTS_MAX];
 	struct smtps_session *first; /* all open sessions */
 	uint32_t session_count;
-	uint32_t rcpt_count;   /* in open transactions, members in place of their alias */
+	uint32_t rcpt_count;   /* in open transactions; an alias is one */
 	uint32_t member_count; /* of aliases in memory */
 	struct smtps_credit credit;
 	bool stopping;

@@ -27,7 +27,7 @@ void smtps_ta_free(struct smtps_ta *ta)
 {
 	if (!ta)
 		return;
-	ta->host->rcpt_count -= ta->lent_count;
+	ta->host->rcpt_count -= ta->rcpt_count;
 	ta->host->member_count -= ta->held_count;
 	if (ta->content)
 		smtps_content_drop(ta->host, &ta->content->content);
@@ -234,13 +234,6 @@ enum smtps_reply smtps_ta_room(struct smtps_ta *ta, const struct smtps_rcpt *r)
 								   : SMTPS_R_TOO_MANY_RCPTS;
 }
 
-/* Of what qmgr has lent to this loop. */
-static void lend(struct smtps_ta *ta, uint32_t count)
-{
-	ta->lent_count += count;
-	ta->host->rcpt_count += count;
-}
-
 void smtps_ta_add_rcpt(struct smtps_ta *ta, struct smtps_rcpt *r, struct span route)
 {
 	r->next = NULL;
@@ -250,7 +243,9 @@ void smtps_ta_add_rcpt(struct smtps_ta *ta, struct smtps_rcpt *r, struct span ro
 	*ta->rcpt_end = r;
 	ta->rcpt_end = &r->next;
 	ta->rcpt_count++;
-	lend(ta, r->members ? smtps_members_count(r->members) : 1);
+	/* Members are not counted against the credit: who opens a transaction with a long list
+	 * must not stop all others. */
+	ta->host->rcpt_count++;
 	if (r->members && !r->to.discard) {
 		smtps_members_add(ta, r);
 		return;

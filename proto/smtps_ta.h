@@ -85,7 +85,6 @@ struct smtps_ta {
 	uint32_t rcpt_count, route_count, owner_count;
 	uint32_t kept_count; /* who get a copy: not discarded, members */
 	uint32_t kept_bytes; /* of the envelope, at most */
-	uint32_t lent_count; /* of the host's credit */
 	uint32_t held_count; /* members in the arena, also of refused ones */
 	bool utf8_members;
 	uint32_t pending;  /* RCPT that wait for smar */

@@ -2,6 +2,7 @@
 
 #include "resolver/expand.h"
 #include "resolver/localuser.h"
+#include "resolver/smar_stats.h"
 
 #include "core/log.h"
 #include "core/loop.h"
@@ -174,6 +175,7 @@ static enum ask_next find_alias(struct ask *a)
 static enum ask_next alias_failed(struct ask *a, const struct follow *f)
 {
 	expand_log(f->expand, f->state);
+	stats_add(SMAR_STAT_alias_errors, 1);
 	a->members = 0;
 	switch (f->state) {
 	case EXPAND_LOOP:
@@ -199,6 +201,8 @@ static enum ask_next take_members(struct ask *a)
 	if (f->state != EXPAND_DONE)
 		return alias_failed(a, f);
 	a->members = expand_count(f->expand);
+	stats_add(SMAR_STAT_aliases, 1);
+	stats_add(SMAR_STAT_alias_members, a->members);
 	a->route = span_of("", 0);
 	return ASK_DONE;
 }
