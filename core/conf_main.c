@@ -128,7 +128,10 @@ void conf_main(const struct conf_component *c, int argc, char **argv, void *opts
 	struct conf_main_words words;
 
 	if (conf_main_scan(c, argc, argv, &words)) {
-		fprintf(stderr, "%s -h tells the options\n", c->keyword);
+		fprintf(stderr,
+			"usage: %s [-f FILE] [-N NAME] [-n [-v]] [-i NUM] [-h] [-V]...\n"
+			"%s -h tells all options\n",
+			c->keyword, c->keyword);
 		exit(EX_USAGE);
 	}
 	if (words.help || words.version || words.man)

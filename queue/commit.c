@@ -557,6 +557,9 @@ static void take_all(struct committer *c)
 
 		handle(c, caa_container_of(m, struct commit_op, mail));
 		m = next;
+		/* R 3.8 6: so many transactions wait for one commit. */
+		if (c->group_count >= atomic_load(&c->max_batch))
+			commit_group(c);
 		/* A flood of outcomes is written in pieces, so that no client waits for all of it. */
 		if (!c->db_error && store_batch_count(c->batch) >= BATCH_ROWS) {
 			if (c->group)

@@ -301,6 +301,9 @@ static void stop_all(struct keeper *k)
 int main(int argc, char **argv)
 {
 	conf_main(&qmgr_options_component, argc, argv, &qm.opt, &qm.global, &qm.run);
+	if (qm.run.first_arg < argc)
+		fatal(EX_USAGE, "expected options only, found '%s'; -h tells them",
+		      argv[qm.run.first_arg]);
 	process_begin("qmgr", &qm.opt.common, qm.opt.max_fds);
 	if (qm.opt.debug_level)
 		log_set_level(LOG_LV_DEBUG);

@@ -211,21 +211,26 @@ static int clean_one(const char *dir, bool keep)
 
 /* ---- the decision */
 
+static int make_dir(const char *option, const char *dir, char *why, size_t cap)
+{
+	if (!mkdir(dir, 0700) || errno == EEXIST)
+		return 0;
+	int rc = -errno;
+	snprintf(why, cap, "%s: cannot make '%s': %s", option, dir, strerror(-rc));
+	return rc;
+}
+
 /* The path that is recorded, and what realpath() makes of the configured one, are absolute. */
 static int resolve(struct store_log *l, const char *log_dir, bool read_only, char *why, size_t cap)
 {
 	char real[PATH_MAX];
 
-	if (!read_only && mkdir(log_dir, 0700) && errno != EEXIST) {
-		int rc = -errno;
+	int rc = read_only ? 0 : make_dir("DEFEDB.log_directory", log_dir, why, cap);
 
-		snprintf(why, cap, "DEFEDB.log_directory: cannot make '%s': %s", log_dir,
-			 strerror(-rc));
+	if (rc)
 		return rc;
-	}
 	if (!realpath(log_dir, real) || strlen(real) >= sizeof l->to) {
-		int rc = errno ? -errno : -ENAMETOOLONG;
-
+		rc = errno ? -errno : -ENAMETOOLONG;
 		snprintf(why, cap, "DEFEDB.log_directory: '%s': %s", log_dir, strerror(-rc));
 		return rc;
 	}
@@ -305,6 +310,9 @@ int store_log_find(struct store_log *l, const char *dir, const char *log_dir, bo
 	int rc, mark;
 
 	memset(l, 0, sizeof *l);
+	rc = read_only ? 0 : make_dir("DEFEDB.base_directory", dir, why, cap);
+	if (rc)
+		return rc;
 	join(path, sizeof path, dir, "CURRENT");
 	l->is_new = access(path, F_OK) != 0;
 	char *text = read_file(dir, RECORD, &rc);

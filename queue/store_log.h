@@ -31,8 +31,8 @@ struct store_log {
 	bool known;  /* record and mark are there, and right */
 };
 
-/* Looks: where is the log, where has it to be? Changes nothing, but makes log_dir if it is missing and
- * not read_only. 0, -ENOENT, -EUCLEAN or another -errno. */
+/* Looks: where is the log, where has it to be? Changes nothing, but makes both folders if they are missing
+ * and not read_only. 0, -ENOENT, -EUCLEAN or another -errno. */
 int store_log_find(struct store_log *l, const char *dir, const char *log_dir, bool read_only,
 		   char *why, size_t cap);
 

@@ -244,6 +244,12 @@ static void links(void)
 
 static void missing(void)
 {
+	begin("made");
+	sh("rmdir %s %s", base, logs);
+	put_and_die(logs, 1);
+	ok(has(logs, false, 1, 1), "both folders are made");
+	sh("rm -rf %s && echo > %s", base, base);
+	refused(logs, -ENOTDIR, "", "a folder that is none");
 	begin("missing");
 	put_and_die(logs, 1);
 	sh("rm -f %s/CURRENT%s", base, "");
