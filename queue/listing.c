@@ -124,6 +124,25 @@ static int put_rcpt_line(const struct ta *ta, uint32_t idx, struct buf *out)
 	return rc ? rc : buf_add(out, "\n", 1);
 }
 
+/* Why nothing happens to it, beside what the last host said. */
+static int put_reason(const struct ta *ta, uint32_t idx, struct buf *out)
+{
+	struct span reply = aq_rcpt_last(&ta->rcpt[idx]), bytes = aq_rcpt_route(ta, idx, NULL);
+	struct route route;
+	uint64_t suspended =
+		bytes.n && !route_decode(bytes, &route) ? suspend_number(ta, idx, &route) : 0;
+	int rc = 0;
+
+	if (suspended)
+		rc = buf_printf(out, "%21s(suspension %" PRIu64 ")\n", "", suspended);
+	if (rc || !reply.n)
+		return rc;
+	rc = buf_printf(out, "%21s(", "");
+	if (!rc)
+		rc = listing_harmless(reply, out);
+	return rc ? rc : buf_printf(out, ")\n");
+}
+
 int listing_text(const struct ta *ta, const uint32_t *idx, unsigned count, struct buf *out)
 {
 	char id[ID_TEXT_MAX], when[64];
@@ -140,15 +159,7 @@ int listing_text(const struct ta *ta, const uint32_t *idx, unsigned count, struc
 	if (!rc)
 		rc = buf_add(out, "\n", 1);
 	for (unsigned i = 0; i < count && !rc; i++) {
-		struct span reply = aq_rcpt_last(&ta->rcpt[idx[i]]);
-
-		if (reply.n) {
-			rc = buf_printf(out, "%21s(", "");
-			if (!rc)
-				rc = listing_harmless(reply, out);
-			if (!rc)
-				rc = buf_printf(out, ")\n");
-		}
+		rc = put_reason(ta, idx[i], out);
 		if (!rc)
 			rc = put_rcpt_line(ta, idx[i], out);
 	}

@@ -255,6 +255,7 @@ def suspend_and_resume():
     t.until(lambda: states(g) == {(a, 'fred@slow.test'): 'deferred'}, 'the suspended one waits')
     m = mailq(g)[a]['recipients'][0]
     t.ok(m['suspended'] == 1 and m['attempts'] == 0, 'which says why, and was not tried', m)
+    t.ok('(suspension 1)' in g.tool('mailq').stdout, 'also in the listing for people')
     order(g, 'retry', 'all')
     t.equal(states(g), {(a, 'fred@slow.test'): 'deferred'}, 'also when it is told to be tried now')
     g.kill9()
