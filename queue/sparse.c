@@ -2,11 +2,13 @@
 
 #include "queue/segment.h"
 
+#include <errno.h>
 #include <sys/file.h>
 
 enum {
 	LEAST_BYTES = 1 << 20,
 	AGAIN_USEC = 30 * USEC_PER_SEC,
+	BUSY_USEC = 5 * USEC_PER_SEC,
 	DOUBLINGS = 7, /* up to about an hour */
 };
 
@@ -127,7 +129,8 @@ void sparse_done(struct segments *t, const struct sparse *s, int error, bool hel
 	segment_measure(t, g);
 	g->tried_live = g->live_bytes;
 	if (error) {
-		usec_t wait = AGAIN_USEC << (g->failures < DOUBLINGS ? g->failures : DOUBLINGS);
+		usec_t first = error == -EBUSY ? BUSY_USEC : AGAIN_USEC;
+		usec_t wait = first << (g->failures < DOUBLINGS ? g->failures : DOUBLINGS);
 
 		g->failures++;
 		g->try_at = clock_now() + wait;

@@ -7,7 +7,8 @@
  *          1/32 of its size. So each is read at most some ten times, and what reading it costs is at
  *          most what it gives back. Not before `delay` has passed since it was sealed: most mail is
  *          gone by then.
- * Trouble: after a failure the next try waits from 30 s on, twice as long each time, up to an hour.
+ * Trouble: after a failure the next try waits from 30 s on, after one for messages that were just
+ *          being tried from 5 s on, twice as long each time, seven times.
  * Owner:   the committer.
  */
 #ifndef QUEUE_SPARSE_H

@@ -105,6 +105,14 @@ static void picks(void)
 	ok(sparse_pick(t, clock_now() + 31 * USEC_PER_SEC, 0, &s, &next), "for half a minute");
 	sparse_done(t, &s, -EIO, false);
 	ok(!sparse_pick(t, clock_now() + 59 * USEC_PER_SEC, 0, &s, &next), "the second one longer");
+	ok(sparse_pick(t, clock_now() + 61 * USEC_PER_SEC, 0, &s, &next), "then again");
+	sparse_done(t, &s, 0, false);
+	finish(t, g, 2);
+	ok(sparse_pick(t, later, 0, &s, &next), "given");
+	sparse_done(t, &s, -EBUSY, false);
+	ok(!sparse_pick(t, clock_now() + 4 * USEC_PER_SEC, 0, &s, &next) &&
+		   sparse_pick(t, clock_now() + 6 * USEC_PER_SEC, 0, &s, &next),
+	   "what was being tried just now is looked at sooner");
 	close(fd);
 	segments_free(t);
 }
