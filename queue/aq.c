@@ -168,6 +168,7 @@ void aq_rcpt_reply(struct rcpt *r, struct span reply, uint8_t stage, const struc
 			memcpy(fresh->text, reply.p, reply.n);
 	}
 	r->stage = stage;
+	r->stored = 0;
 	RCU_PUBLISH(r->reply, fresh);
 	if (old)
 		rcu_later(&old->rcu, free_reply);
@@ -198,6 +199,7 @@ static void put_route(struct rcpt *r, struct rcpt_route *fresh)
 {
 	struct rcpt_route *old = r->route;
 
+	r->stored = 0;
 	RCU_PUBLISH(r->route, fresh);
 	if (old)
 		rcu_later(&old->rcu, free_route);
@@ -260,5 +262,7 @@ void aq_rcpt_restore(struct ta *ta, uint32_t idx, const struct store_deferred *d
 		aq_rcpt_reply(r, d->reply, d->stage, NULL);
 	if (d->route.n)
 		aq_rcpt_set_route(ta, idx, d->route, d->forced);
+	atomic_store(&r->park, d->held ? 0 : d->park);
+	r->stored = 1;
 	atomic_store(&r->state, d->held ? RCPT_HELD : RCPT_DEFERRED);
 }

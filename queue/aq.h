@@ -22,7 +22,7 @@
 
 enum rcpt_state {
 	RCPT_ACTIVE = 0, /* queued or being tried */
-	RCPT_DEFERRED,   /* in DEFEDB only */
+	RCPT_DEFERRED,   /* in DEFEDB only; parked or not */
 	RCPT_FAILED,     /* for good; its DSN is on the way */
 	RCPT_DONE,
 	RCPT_HELD, /* in DEFEDB only, until the operator releases it */
@@ -52,9 +52,11 @@ struct rcpt {
 	_Atomic uint8_t stage; /* enum msg_stage of the last reply */
 	uint8_t warned;
 	uint8_t was_held; /* before the keeper made it active */
+	uint8_t stored;   /* its record in DEFEDB says all this */
 	_Atomic uint32_t attempts;
 	_Atomic usec_t wall_last;    /* of the last attempt, 0: none */
-	_Atomic usec_t wall_next;    /* of the next attempt, when it is deferred */
+	_Atomic usec_t wall_next;    /* when it is deferred: of its row in `due` */
+	_Atomic uint64_t park;       /* deferred: parked there; active: it comes from there */
 	struct rcpt_reply *reply;    /* last reply, by RCU_PUBLISH; NULL: none */
 	struct rcpt_route *route;    /* by RCU_PUBLISH; NULL: that of the envelope */
 	struct order *_Atomic order; /* what the operator wants, queue/orders.h */
@@ -76,6 +78,7 @@ struct commit_op {
 /* What only the committer knows of a recipient; the array is made when it is needed. */
 struct committed_rcpt {
 	usec_t wall_due; /* its record in DEFEDB and its row in the index; 0: none */
+	uint64_t park;   /* its row in `parked`; 0: none */
 	bool held;       /* its record in DEFEDB, no row in the index */
 	bool done;
 	bool marked;   /* "finished" is in the database */

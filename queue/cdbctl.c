@@ -8,6 +8,7 @@
 #include "queue/inventory.h"
 #include "queue/listing.h"
 #include "queue/rebuild.h"
+#include "queue/rowcheck.h"
 #include "queue/tail.h"
 #include "queue/tool.h"
 #include "queue/unstuff.h"
@@ -288,6 +289,27 @@ static void check_rows(const struct tool_spool *t, struct check *c, struct inven
 	}
 }
 
+static void say_row(uint64_t ta, uint32_t idx, const char *what)
+{
+	char id[ID_TEXT_MAX];
+
+	id_text(ta, id);
+	printf("DAMAGED: %s, recipient %" PRIu32 ": %s\n", id, idx, what);
+}
+
+/* Each recipient that waits has the rows that bring it back. */
+static void check_waiting(struct check *c, struct store *s)
+{
+	int rc = rowcheck(s, say_row);
+
+	if (rc < 0) {
+		c->needed++;
+		printf("DAMAGED: the queue database: %s\n", store_error());
+	} else {
+		c->needed += (unsigned)rc;
+	}
+}
+
 static int do_check(const struct tool_spool *t, bool quiet)
 {
 	struct check c = { .quiet = quiet };
@@ -296,8 +318,10 @@ static int do_check(const struct tool_spool *t, bool quiet)
 	struct inventory *v = open_inventory(t, &store);
 
 	walk_or_exit(t, v, true, &calls);
-	if (store)
+	if (store) {
 		check_rows(t, &c, v, store);
+		check_waiting(&c, store);
+	}
 	if (!quiet || c.needed)
 		printf("%" PRIu64 " records in %" PRIu64 " files, %" PRIu64
 		       " bytes: %u damaged, %u torn that nobody needs\n",

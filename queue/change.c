@@ -249,12 +249,3 @@ void change_start(struct qmgr *q, struct order *own, struct select *own_select,
 		occ_probe(loop_now(q->loop[0].loop));
 	clerk_post(&c->job);
 }
-
-void change_retry(struct qmgr *q, struct span text)
-{
-	struct select_error e;
-	struct select *s = select_parse(text, &e);
-
-	if (s)
-		change_start(q, order_new(ORDER_RETRY, SPAN("")), s, NULL, NULL);
-}

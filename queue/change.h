@@ -26,7 +26,5 @@ struct change_result {
  * NULL. */
 void change_start(struct qmgr *q, struct order *own, struct select *own_select,
 		  void (*fn)(void *arg, const struct change_result *r), void *arg);
-/* Whatever is deferred and matches this text is tried now; nobody is told. */
-void change_retry(struct qmgr *q, struct span text);
 
 #endif

@@ -5,7 +5,9 @@
 #include "core/thread.h"
 #include "queue/census.h"
 #include "queue/marks.h"
+#include "queue/park.h"
 #include "queue/qmgr_stats.h"
+#include "queue/waiting.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,10 +47,10 @@ struct committer {
 	struct commit_call *calls; /* waiting for the next batch */
 	struct cdb_ref *freed;     /* records that are not needed any more after the next batch */
 	unsigned freed_count, freed_cap;
-	usec_t flush_at;      /* 0: nothing to write */
-	bool flush_lazy;      /* only marks wait for it, news come earlier */
-	usec_t wall_deferred; /* earliest new time in defedb; 0: none */
-	bool twice;           /* a batch was repeated: keys may have been put twice */
+	usec_t flush_at; /* 0: nothing to write */
+	bool flush_lazy; /* only marks wait for it, news come earlier */
+	struct waiting waiting;
+	bool twice; /* a batch was repeated: keys may have been put twice */
 	int db_error;
 	usec_t reopen_at;
 };
@@ -211,13 +213,6 @@ static void commit_group(struct committer *c)
 
 /* ---- outcomes */
 
-static struct committed_rcpt *rcpt_state(struct ta *ta, uint32_t idx)
-{
-	if (!ta->c.rcpt)
-		ta->c.rcpt = xcalloc(ta->env.rcpt_count, sizeof *ta->c.rcpt);
-	return &ta->c.rcpt[idx];
-}
-
 static void touch(struct committer *c, struct ta *ta)
 {
 	if (!ta->c.touched) {
@@ -228,60 +223,21 @@ static void touch(struct committer *c, struct ta *ta)
 	news(c);
 }
 
-/* Its record in DEFEDB and the row of the index. */
-static void forget_deferred(struct committer *c, struct ta *ta, uint32_t idx,
-			    struct committed_rcpt *r)
-{
-	if (!r->wall_due && !r->held)
-		return;
-	struct store_key due = store_key_due(r->wall_due, ta->id, idx);
-	struct store_key key = store_key_rcpt(ta->id, idx);
-
-	if (r->wall_due)
-		store_delete(c->store, c->batch, STORE_DUE, store_key_span(&due));
-	store_delete(c->store, c->batch, STORE_DEFEDB, store_key_span(&key));
-	census_deferred(r->wall_due ? -1 : 0, r->held ? -1 : 0);
-	r->wall_due = 0;
-	r->held = false;
-}
-
-static void put_deferred(struct committer *c, struct ta *ta, const struct commit_rcpt *in)
-{
-	struct committed_rcpt *r = rcpt_state(ta, in->idx);
-	char value[STORE_DEFERRED_MAX];
-	struct store_key key = store_key_rcpt(ta->id, in->idx);
-	struct store_key due = store_key_due(in->deferred.wall_next, ta->id, in->idx);
-	bool held = in->deferred.held;
-
-	if (r->wall_due && (held || r->wall_due != in->deferred.wall_next)) {
-		struct store_key old = store_key_due(r->wall_due, ta->id, in->idx);
-
-		store_delete(c->store, c->batch, STORE_DUE, store_key_span(&old));
-	}
-	size_t n = store_deferred_encode(&in->deferred, value);
-	store_put(c->store, c->batch, STORE_DEFEDB, store_key_span(&key), span_of(value, n));
-	if (!held)
-		store_put(c->store, c->batch, STORE_DUE, store_key_span(&due), span_of("", 0));
-	census_deferred(!held - (r->wall_due != 0), held - r->held);
-	r->wall_due = held ? 0 : in->deferred.wall_next;
-	r->held = held;
-	if (!held && (!c->wall_deferred || r->wall_due < c->wall_deferred))
-		c->wall_deferred = r->wall_due;
-}
-
 static void do_rcpts(struct committer *c, struct commit_rcpts *op)
 {
 	for (unsigned i = 0; i < op->count; i++) {
 		if (op->rcpt[i].done) {
-			struct committed_rcpt *r = rcpt_state(op->ta, op->rcpt[i].idx);
+			struct committed_rcpt *r = waiting_rcpt(op->ta, op->rcpt[i].idx);
 
-			forget_deferred(c, op->ta, op->rcpt[i].idx, r);
+			waiting_forget(&c->waiting, op->ta, op->rcpt[i].idx);
 			r->done = true;
 			r->reported = op->rcpt[i].reported;
 		} else {
-			put_deferred(c, op->ta, &op->rcpt[i]);
+			waiting_put(&c->waiting, op->ta, &op->rcpt[i], op->park);
 		}
 	}
+	if (op->park)
+		park_put(op->park);
 	touch(c, op->ta);
 	free(op);
 }
@@ -332,7 +288,7 @@ static void do_finish(struct committer *c, struct ta *ta)
 	else if (ta->c.in_db)
 		delete_once(c, STORE_IBDB, key);
 	for (uint32_t i = 0; ta->c.rcpt && i < ta->env.rcpt_count; i++) {
-		forget_deferred(c, ta, i, &ta->c.rcpt[i]);
+		waiting_forget(&c->waiting, ta, i);
 		if (ta->c.rcpt[i].marked)
 			delete_once(c, STORE_IBDB, store_key_rcpt(ta->id, i));
 	}
@@ -470,9 +426,9 @@ static void after_batch(struct committer *c)
 		next = calls->next;
 		calls->flushed(calls, 0);
 	}
-	if (c->wall_deferred && c->set.deferred)
-		c->set.deferred(c->set.ctx, c->wall_deferred);
-	c->wall_deferred = 0;
+	usec_t wall_first = waiting_written(&c->waiting);
+	if (wall_first && c->set.deferred)
+		c->set.deferred(c->set.ctx, wall_first);
 	segments_reap(c->set.segments, c->set.recycle, c->set.ctx);
 	if (c->set.sparse && segments_sparse(c->set.segments))
 		c->set.sparse(c->set.ctx);
@@ -515,21 +471,25 @@ static void checkpoint(struct committer *c, uint64_t bytes)
 static void flush(struct committer *c)
 {
 	uint64_t bytes = 0;
+	unsigned rows = 0;
 	int rc = 0;
 
 	if (!atomic_load_explicit(&c->busy_since, memory_order_relaxed))
 		busy(c, clock_now());
 	put_pending(c);
 	put_marks(c);
+	waiting_put_heads(&c->waiting);
 	segments_write(c->set.segments, c->store, c->batch);
 	rcu_offline();
 	if (c->db_error)
 		rc = store_reopen(c->store, &c->set.reopen);
 	if (!rc && store_batch_count(c->batch)) {
 		bytes = store_batch_bytes(c->batch);
+		rows = store_batch_count(c->batch);
 		rc = store_write(c->store, c->batch);
 		stats_add(QMGR_STAT_SYNCS, 1);
 		stats_add(QMGR_STAT_DB_BATCHES, 1);
+		stats_add(QMGR_STAT_DB_ROWS, rc ? 0 : rows);
 	}
 	rcu_online();
 	busy(c, 0);
@@ -643,6 +603,7 @@ struct committer *committer_start(const struct committer_setup *s)
 	committer_tune(c, s);
 	c->store = s->store;
 	c->batch = store_batch_new();
+	c->waiting = (struct waiting){ .store = c->store, .batch = c->batch };
 	c->group_end = &c->group;
 	if (mailbox_init(&c->box) || thread_start(&c->thread, "committer", THREAD_ANY_CPU, run, c))
 		panic("cannot start the committer");

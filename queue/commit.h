@@ -62,12 +62,14 @@ struct commit_rcpt {
 	uint32_t idx;
 	bool done;                      /* else deferred as follows */
 	bool reported;                  /* done, and a DSN about the transaction is out */
+	bool same;                      /* its record in DEFEDB says so already */
 	struct store_deferred deferred; /* reply points behind the array */
 };
 /* Outcomes of recipients of one transaction that lives on. */
 struct commit_rcpts {
 	struct commit_op op;
 	struct ta *ta;
+	struct park *park; /* under which they are parked, with a reference; NULL: they are not */
 	unsigned count;
 	struct commit_rcpt rcpt[];
 };

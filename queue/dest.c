@@ -51,6 +51,7 @@ struct dest *dests_get(struct dests *t, struct span route)
 	d->of = t;
 	d->turn_end = &d->turn;
 	d->timer.fn = t->timer;
+	d->park = park_get(route);
 	d->chain = *b;
 	*b = d;
 	/* The local LMTP socket has no host: its entry is that of no address. */
@@ -72,6 +73,7 @@ static void dest_free(struct dest *d)
 	loop_timer_stop(d->of->l->loop, &d->timer);
 	for (unsigned i = 0; i < d->route.count; i++)
 		occ_put(d->host[i]);
+	park_put(d->park);
 	d->of->count--;
 	free(d);
 }
@@ -214,7 +216,7 @@ static bool same_owner(const struct ta *ta, uint32_t a, uint32_t b)
 	return ta->env.rcpt[a].owner == ta->env.rcpt[b].owner;
 }
 
-void dest_add(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
+static void add_job(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
 {
 	struct qloop *l = d->of->l;
 	struct lane *g = lane_get(d, ta, idx[0]);
@@ -237,6 +239,25 @@ void dest_add(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count
 	d->used = j->since;
 	if (!g->waiting)
 		append(d, g);
+}
+
+/* A transaction of SMTP has one sender. */
+void dest_add(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	if (!ta->env.owner_count) {
+		add_job(d, ta, idx, count);
+		return;
+	}
+	uint32_t *all = xmalloc(count * sizeof *all), *rest = all;
+	memcpy(all, idx, count * sizeof *all);
+	while (count) {
+		unsigned n = aq_first_owner(ta, rest, count);
+
+		add_job(d, ta, rest, n);
+		rest += n;
+		count -= n;
+	}
+	free(all);
 }
 
 static void job_free(struct qloop *l, struct job *own)

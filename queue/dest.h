@@ -12,6 +12,7 @@
 #define QUEUE_DEST_H
 #include "core/route.h"
 #include "queue/occ.h"
+#include "queue/park.h"
 #include "queue/qmgr.h"
 
 enum { DEST_INLINE_RCPTS = 4 };
@@ -43,6 +44,7 @@ struct dest {
 	uint64_t hash;
 	struct span bytes;
 	struct route route;
+	struct park *park; /* its entry, shared by all loops */
 	struct occ_host *host[ROUTE_HOSTS_MAX];
 	struct lane *turn, **turn_end; /* lanes with jobs */
 	unsigned lanes;                /* of those */

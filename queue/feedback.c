@@ -8,6 +8,7 @@
 #include "queue/intake.h"
 #include "queue/iqdb.h"
 #include "queue/memory.h"
+#include "queue/park.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -31,6 +32,7 @@ static usec_t slow_at;      /* when to look at disk and memory again */
 static atomic_uint look_at; /* fill of AQ at which to look before the time has come */
 static uint64_t disk_now = UINT64_MAX;
 static struct memory memory;
+static uint64_t backlog;
 
 enum feedback_level feedback_level(void)
 {
@@ -91,6 +93,7 @@ enum feedback_level feedback_judge(const struct feedback_numbers *n, enum feedba
 		{ "commit", by_commit(n->commit_usec) },
 		{ "iqdb", by_fill(n->iqdb_count, n->iqdb_max, now) },
 		{ "aq", by_fill(n->aq_count, n->aq_max, now) },
+		{ "backlog", by_fill(n->backlog_count, FEEDBACK_BACKLOG * n->aq_max, now) },
 	};
 	enum feedback_level worst = FEEDBACK_FREE;
 
@@ -167,6 +170,7 @@ static void measure(struct timer *t)
 		slow_at = loop_now(l->loop) + DISK_USEC;
 		disk_now = disk_free(qmgr_live(qm)->min_disk_space);
 		memory_read("", &memory);
+		backlog = parks_numbers().backlog;
 		icc_expire(loop_now(l->loop));
 	}
 	struct feedback_numbers n = { .aq_count = aq_count(),
@@ -178,7 +182,8 @@ static void measure(struct timer *t)
 				      .disk_ok_bytes = qmgr_live(qm)->ok_disk_space,
 				      .memory_total_bytes = memory.total_bytes,
 				      .memory_free_bytes = memory.available_bytes,
-				      .commit_usec = committer_age(qm->committer) };
+				      .commit_usec = committer_age(qm->committer),
+				      .backlog_count = backlog };
 	enum feedback_level was = feedback_level(), now = feedback_judge(&n, was, &why);
 	bool tight = is_tight();
 	if (now != was)

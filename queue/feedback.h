@@ -1,6 +1,7 @@
 /*
- * queue/feedback.h - how full are we? IQDB, AQ, free disk, memory and the backlog of commits become
- * a level, and numbers of sessions and recipients, that smtps obeys, R 9.1.
+ * queue/feedback.h - how full are we? IQDB, AQ, what is parked for want of room, free disk, memory
+ * and the backlog of commits become a level, and numbers of sessions and recipients, that smtps
+ * obeys, R 9.1.
  *
  * Levels:  free; slow: workers accept one session at a time, and fewer of them; stop: none, and
  *          open sessions get 4yz.
@@ -14,6 +15,8 @@
 #define QUEUE_FEEDBACK_H
 #include "queue/qmgr.h"
 
+/* So many times what AQ can hold may be parked for want of room. */
+enum { FEEDBACK_BACKLOG = 16 };
 enum feedback_level { FEEDBACK_FREE = 0, FEEDBACK_SLOW, FEEDBACK_STOP };
 
 /* Loop 0: starts the timer. */
@@ -39,6 +42,7 @@ struct feedback_numbers {
 	uint64_t disk_free_bytes, disk_min_bytes, disk_ok_bytes;
 	uint64_t memory_total_bytes, memory_free_bytes; /* total 0: unknown */
 	usec_t commit_usec;                             /* age of the commit that goes on */
+	uint64_t backlog_count; /* parked recipients that wait for room, queue/park.h */
 };
 enum feedback_level feedback_judge(const struct feedback_numbers *n, enum feedback_level now,
 				   const char **cause);

@@ -28,6 +28,7 @@ struct gauges gauges_now(void)
 	if (n.oldest_usec < 0)
 		n.oldest_usec = 0;
 	suspend_all(&n.suspensions);
+	n.parks = parks_numbers();
 	return n;
 }
 
@@ -36,11 +37,11 @@ static void put_feedback(void)
 	static const struct {
 		const char *cause;
 		unsigned id;
-	} rows[] = { { "disk", QMGR_STAT_FEEDBACK_DISK },
-		     { "iqdb", QMGR_STAT_FEEDBACK_IQDB },
-		     { "aq", QMGR_STAT_FEEDBACK_AQ },
-		     { "memory", QMGR_STAT_FEEDBACK_MEMORY },
-		     { "commit", QMGR_STAT_FEEDBACK_COMMIT } };
+	} rows[] = {
+		{ "disk", QMGR_STAT_FEEDBACK_DISK },     { "iqdb", QMGR_STAT_FEEDBACK_IQDB },
+		{ "aq", QMGR_STAT_FEEDBACK_AQ },         { "backlog", QMGR_STAT_FEEDBACK_BACKLOG },
+		{ "memory", QMGR_STAT_FEEDBACK_MEMORY }, { "commit", QMGR_STAT_FEEDBACK_COMMIT }
+	};
 
 	stats_set(QMGR_STAT_FEEDBACK, (uint64_t)feedback_level());
 	for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -67,6 +68,8 @@ static void refresh(void)
 	stats_set(QMGR_STAT_RCPTS_ACTIVE, aq_count());
 	stats_set(QMGR_STAT_RCPTS_DEFERRED, n.census.deferred);
 	stats_set(QMGR_STAT_RCPTS_HELD, n.census.held);
+	stats_set(QMGR_STAT_RCPTS_PARKED, n.parks.recipients);
+	stats_set(QMGR_STAT_DESTS_PARKED, n.parks.destinations);
 	stats_set(QMGR_STAT_DESTS, n.sched.destinations);
 	stats_set(QMGR_STAT_WAITING, n.sched.queued);
 	stats_set(QMGR_STAT_ATTEMPTS_OPEN, n.sched.attempts);

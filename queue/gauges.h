@@ -7,12 +7,14 @@
 #ifndef QUEUE_GAUGES_H
 #define QUEUE_GAUGES_H
 #include "queue/census.h"
+#include "queue/park.h"
 #include "queue/qmgr.h"
 #include "queue/sched.h"
 
 struct gauges {
 	struct sched_numbers sched;
 	struct census census;
+	struct park_numbers parks;
 	usec_t oldest_usec;
 	unsigned suspensions;
 };

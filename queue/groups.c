@@ -12,10 +12,13 @@ enum { BUCKETS = 16384, KEY_MAX = 200 };
 struct group {
 	struct group *chain;
 	uint64_t hash;
-	uint64_t recipients, active, deferred, held, attempts;
+	uint64_t weight; /* in the order of what waits */
+	uint64_t recipients, active, deferred, held, parked, attempts;
 	usec_t oldest_usec;
 	unsigned limit; /* of a destination */
 	usec_t down_usec;
+	const char *why; /* its parked ones wait */
+	usec_t next_usec;
 	size_t n;
 	char key[];
 };
@@ -110,10 +113,12 @@ void groups_add(struct groups *t, enum groups_by by, const struct select_row *ro
 	buf_release(&text);
 	if (!g)
 		return;
+	g->weight++;
 	g->recipients++;
 	g->active += (row->state & SELECT_ACTIVE) != 0;
 	g->deferred += (row->state & SELECT_DEFERRED) != 0;
 	g->held += (row->state & SELECT_HELD) != 0;
+	g->parked += row->parked;
 	g->attempts += row->attempts;
 	if (row->age_usec > g->oldest_usec)
 		g->oldest_usec = row->age_usec;
@@ -127,10 +132,18 @@ void groups_add_dest(struct groups *t, const struct sched_dest *d)
 	buf_release(&text);
 	if (!g)
 		return;
+	g->weight += d->waiting + d->parked;
 	g->recipients += d->waiting;
 	g->attempts += d->attempts;
-	g->limit = d->limit;
-	g->down_usec = d->down_usec;
+	g->parked += d->parked;
+	if (d->limit) {
+		g->limit = d->limit;
+		g->down_usec = d->down_usec;
+	}
+	if (d->why) {
+		g->why = d->why;
+		g->next_usec = d->next_usec;
+	}
 	if (d->oldest_usec > g->oldest_usec)
 		g->oldest_usec = d->oldest_usec;
 }
@@ -151,7 +164,7 @@ static int more_queued(const void *a, const void *b)
 {
 	const struct group *x = *(struct group *const *)a, *y = *(struct group *const *)b;
 
-	return compare(x->recipients, y->recipients, x, y);
+	return compare(x->weight, y->weight, x, y);
 }
 
 static int more_attempts(const void *a, const void *b)
@@ -187,8 +200,9 @@ static int put_age(usec_t usec, struct buf *out)
 
 static int print_text(const struct group *g, struct buf *out)
 {
-	int rc = buf_printf(out, "%10" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64,
-			    g->recipients, g->active, g->deferred, g->held, g->attempts);
+	int rc = buf_printf(
+		out, "%10" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64,
+		g->recipients, g->active, g->deferred, g->parked, g->held, g->attempts);
 
 	if (!rc)
 		rc = put_age(g->oldest_usec, out);
@@ -206,10 +220,10 @@ static int print_json(const struct group *g, const char *by, struct buf *out)
 	return rc ? rc
 		  : buf_printf(out,
 			       ",\"recipients\":%" PRIu64 ",\"active\":%" PRIu64
-			       ",\"deferred\":%" PRIu64 ",\"held\":%" PRIu64
+			       ",\"deferred\":%" PRIu64 ",\"parked\":%" PRIu64 ",\"held\":%" PRIu64
 			       ",\"attempts\":%" PRIu64 ",\"oldest_age\":%" PRId64 "}\n",
-			       g->recipients, g->active, g->deferred, g->held, g->attempts,
-			       g->oldest_usec / USEC_PER_SEC);
+			       g->recipients, g->active, g->deferred, g->parked, g->held,
+			       g->attempts, g->oldest_usec / USEC_PER_SEC);
 }
 
 int groups_print(struct groups *t, enum groups_by by, enum groups_order order, unsigned rows,
@@ -219,13 +233,19 @@ int groups_print(struct groups *t, enum groups_by by, enum groups_order order, u
 	int rc = 0;
 
 	if (!json)
-		rc = buf_printf(out,
-				"recipients    active  deferred      held  attempts   oldest %s\n",
-				by_names[by]);
+		rc = buf_printf(
+			out,
+			"recipients    active  deferred    parked      held  attempts   oldest %s\n",
+			by_names[by]);
 	for (unsigned i = 0; i < t->count && i < rows && !rc; i++)
 		rc = json ? print_json(all[i], by_names[by], out) : print_text(all[i], out);
 	free(all);
 	return rc;
+}
+
+static const char *dest_state(const struct group *g)
+{
+	return g->why ? g->why : g->down_usec ? "down" : "up";
 }
 
 static int print_dest_text(const struct group *g, struct buf *out)
@@ -236,7 +256,11 @@ static int print_dest_text(const struct group *g, struct buf *out)
 	if (!rc)
 		rc = put_age(g->oldest_usec, out);
 	if (!rc)
-		rc = buf_printf(out, "%-5s ", g->down_usec ? "down" : "up");
+		rc = buf_printf(out, " %9" PRIu64, g->parked);
+	if (!rc)
+		rc = put_age(g->next_usec, out);
+	if (!rc)
+		rc = buf_printf(out, "%-5s ", dest_state(g));
 	if (!rc)
 		rc = listing_harmless(span_of(g->key, g->n), out);
 	return rc ? rc : buf_add(out, "\n", 1);
@@ -252,19 +276,23 @@ static int print_dest_json(const struct group *g, struct buf *out)
 		  : buf_printf(out,
 			       ",\"waiting\":%" PRIu64 ",\"attempts\":%" PRIu64
 			       ",\"limit\":%u,\"down\":%s,\"down_for\":%" PRId64
-			       ",\"oldest_wait\":%" PRId64 "}\n",
+			       ",\"oldest_wait\":%" PRId64 ",\"state\":\"%s\",\"parked\":%" PRIu64
+			       ",\"next_attempt_in\":%" PRId64 "}\n",
 			       g->recipients, g->attempts, g->limit,
 			       g->down_usec ? "true" : "false", g->down_usec / USEC_PER_SEC,
-			       g->oldest_usec / USEC_PER_SEC);
+			       g->oldest_usec / USEC_PER_SEC, dest_state(g), g->parked,
+			       g->next_usec / USEC_PER_SEC);
 }
 
 int groups_print_dests(struct groups *t, enum groups_order order, unsigned rows, bool json,
 		       struct buf *out)
 {
 	struct group **all = sorted(t, order);
-	int rc = json ? 0
-		      : buf_add_span(out,
-				     SPAN("  messages  attempts     limit   oldest state host\n"));
+	int rc =
+		json ? 0
+		     : buf_add_span(
+			       out,
+			       SPAN("  messages  attempts     limit   oldest     parked     next state host\n"));
 
 	for (unsigned i = 0; i < t->count && i < rows && !rc; i++)
 		rc = json ? print_dest_json(all[i], out) : print_dest_text(all[i], out);

@@ -7,7 +7,6 @@
 #include "queue/feedback.h"
 #include "queue/icc.h"
 #include "queue/iqdb.h"
-#include "queue/outcome.h"
 #include "queue/qids.h"
 #include "queue/qmgr_stats.h"
 #include "queue/reclaim.h"
@@ -196,7 +195,7 @@ static void refuse_commit(struct smtps_link *s, uint64_t req, uint64_t ta, int e
 		link_put(s->link, req, commit_done, &m);
 }
 
-/* All recipients of one transaction go on; without room in AQ they wait in DEFEDB. */
+/* All recipients of one transaction go on. */
 static void admit(struct qloop *l, struct ta *ta)
 {
 	unsigned n = ta->env.rcpt_count;
@@ -205,10 +204,7 @@ static void admit(struct qloop *l, struct ta *ta)
 
 	for (uint32_t i = 0; i < n; i++)
 		idx[i] = i;
-	if (aq_count() > aq_max())
-		outcome_spill(l, ta, idx, n, clock_steady());
-	else
-		routes_queue(l, ta, idx, n, true);
+	routes_queue(l, ta, idx, n, true);
 	if (idx != few)
 		free(idx);
 }

@@ -2,25 +2,40 @@
 
 #include "core/err.h"
 #include "core/log.h"
+#include "core/stats.h"
 #include "core/thread.h"
 #include "queue/orders.h"
+#include "queue/outcome.h"
 #include "queue/routes.h"
+#include "queue/unpark.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { AQ_SHARE_PERCENT = 80, FULL_WAIT_USEC = 50000, IDLE_WAIT_SEC = 3600 };
+enum {
+	/* Less than what slows clients down, queue/feedback.c. */
+	AQ_SHARE_PERCENT = 60,
+	FULL_WAIT_USEC = 50000,
+	IDLE_WAIT_SEC = 3600,
+	WALK_ROWS = 1000,
+	/* Recipients of a destination that is down which are tried because somebody said so; the
+	 * others follow when it is up. */
+	RETRY_CLOSED_MAX = 100,
+	RETRY_PERCENT = 75,
+};
 
 struct keeper {
 	struct qmgr *q;
 	pthread_t thread;
-	pthread_mutex_t lock; /* wall_low, ordered; never held over I/O */
+	pthread_mutex_t lock; /* wall_low, ordered, told; never held over I/O */
 	pthread_cond_t cond;
 	atomic_bool stop;
 	usec_t wall_low; /* lowest time deferred since the last walk, 0: none */
 	struct ordered *ordered, **ordered_end;
 	struct ordered *again; /* own: their transaction is being unloaded */
 	atomic_uint ordered_count;
+	bool told; /* of parks */
+	struct unpark *unpark;
 	usec_t cursor; /* all before it is in AQ or gone */
 	unsigned next_loop;
 };
@@ -74,6 +89,7 @@ static int load_rcpts(struct store *s, struct ta *ta)
 		    store_deferred_decode(store_iter_value(it), &d))
 			continue;
 		ta->c.rcpt[idx].wall_due = d.held ? 0 : d.wall_next;
+		ta->c.rcpt[idx].park = d.park;
 		ta->c.rcpt[idx].held = d.held;
 		aq_rcpt_restore(ta, idx, &d);
 	}
@@ -111,6 +127,7 @@ struct ta *keeper_load(struct store *s, uint64_t id, int *error)
 
 struct due {
 	struct ta *ta;
+	bool event; /* parked ones that are to be warned about or returned */
 	unsigned count;
 	uint32_t idx[];
 };
@@ -120,17 +137,21 @@ static void in_loop(struct qloop *l, void *arg)
 	struct due *d = arg;
 	uint32_t *left = orders_take(l, d->ta, d->idx, &d->count);
 
-	if (d->count)
+	if (d->count && d->event)
+		outcome_event(l, d->ta, left ? left : d->idx, d->count);
+	else if (d->count)
 		routes_queue(l, d->ta, left ? left : d->idx, d->count, false);
 	free(left);
 	free(d);
 }
 
-static void send_to_loop(struct keeper *k, struct ta *ta, const uint32_t *idx, unsigned count)
+static void send_to_loop(struct keeper *k, struct ta *ta, const uint32_t *idx, unsigned count,
+			 bool event)
 {
 	struct due *d = xmalloc(sizeof *d + count * sizeof *idx);
 
 	d->ta = ta;
+	d->event = event;
 	d->count = count;
 	memcpy(d->idx, idx, count * sizeof *idx);
 	/* Packed: loop 0 does it, as long as it is not full. */
@@ -147,6 +168,7 @@ static bool activate(struct ta *ta, uint32_t idx)
 			return false;
 	} while (!atomic_compare_exchange_weak(&ta->active, &active, active + 1));
 	ta->rcpt[idx].was_held = atomic_load(&ta->rcpt[idx].state) == RCPT_HELD;
+	park_take(&ta->rcpt[idx]);
 	atomic_store(&ta->rcpt[idx].state, RCPT_ACTIVE);
 	aq_take(1);
 	return true;
@@ -185,8 +207,40 @@ static int bring(struct keeper *k, uint64_t id, uint32_t idx, usec_t wall)
 		if (!activate(ta, idx))
 			return -EAGAIN;
 	}
-	send_to_loop(k, ta, &idx, 1);
+	send_to_loop(k, ta, &idx, 1, atomic_load(&ta->rcpt[idx].park) != 0);
 	return 0;
+}
+
+/* unpark_bring(). */
+static int bring_parked(void *ctx, uint64_t id, uint32_t *idx, unsigned count, uint64_t park)
+{
+	struct keeper *k = ctx;
+	unsigned n = 0;
+	bool dying = false;
+	int rc = 0;
+
+	rcu_online();
+	struct ta *ta = aq_find(id), *loaded = NULL;
+	if (!ta)
+		ta = loaded = keeper_load(k->q->store, id, &rc);
+	for (unsigned i = 0; ta && i < count && !dying; i++) {
+		if (idx[i] >= ta->env.rcpt_count ||
+		    atomic_load(&ta->rcpt[idx[i]].state) != RCPT_DEFERRED ||
+		    atomic_load(&ta->rcpt[idx[i]].park) != park)
+			continue;
+		if (activate(ta, idx[i]))
+			idx[n++] = idx[i];
+		else
+			dying = true;
+	}
+	if (loaded && !n)
+		aq_ta_free(loaded);
+	else if (loaded && !aq_insert(loaded))
+		panic("two loaders of one transaction");
+	if (n)
+		send_to_loop(k, ta, idx, n, false);
+	rcu_offline();
+	return dying ? -EAGAIN : (int)n;
 }
 
 /* ---- orders */
@@ -195,6 +249,24 @@ static void count_gone(struct order *o, unsigned gone, unsigned failed)
 {
 	atomic_fetch_add(&o->gone, gone);
 	atomic_fetch_add(&o->failed, failed);
+}
+
+/* Parked ones that are to be tried now, for which there is no room: their destination is looked at
+ * now, and they come when it is up. */
+static bool hurries_only(struct ta *ta, uint32_t idx, const struct order *o)
+{
+	struct park *p = park_find(atomic_load(&ta->rcpt[idx].park));
+
+	if (!p || o->kind != ORDER_RETRY)
+		return false;
+	unsigned has = atomic_load(&p->in_aq) + atomic_load(&p->coming),
+		 may = park_share(aq_max(), aq_count());
+	if (atomic_load(&p->state) != PARK_OPEN && may > RETRY_CLOSED_MAX)
+		may = RETRY_CLOSED_MAX;
+	if (has < may && (uint64_t)aq_count() * 100 < (uint64_t)aq_max() * RETRY_PERCENT)
+		return false;
+	park_hurry(p);
+	return true;
 }
 
 /* Makes those active that the order is for; returns how many, in front of w->idx. *left: the
@@ -218,6 +290,8 @@ static unsigned activate_ordered(struct ta *ta, struct ordered *w, bool *left)
 			state = atomic_load(&ta->rcpt[idx].state);
 		if (state == RCPT_ACTIVE || !order_wants(w->order, state)) {
 			count_gone(w->order, 1, 0);
+		} else if (hurries_only(ta, idx, w->order)) {
+			atomic_fetch_add(&w->order->done, 1);
 		} else if (activate(ta, idx)) {
 			orders_put(ta, idx, w->order);
 			w->idx[n++] = idx;
@@ -256,7 +330,7 @@ static bool bring_ordered(struct keeper *k, struct ordered *w)
 	if (loaded && !n)
 		aq_remove(ta);
 	if (n)
-		send_to_loop(k, ta, w->idx, n);
+		send_to_loop(k, ta, w->idx, n, false);
 	return left;
 }
 
@@ -322,12 +396,18 @@ static bool has_orders(const struct keeper *k)
 
 /* ---- the walk */
 
+static bool is_full(void)
+{
+	return (uint64_t)aq_count() * 100 >= (uint64_t)aq_max() * AQ_SHARE_PERCENT;
+}
+
 /* Returns when to look again, wall time. */
 static usec_t walk(struct keeper *k, usec_t upto)
 {
 	struct store_key from = store_key_due(k->cursor, 0, 0);
 	struct store_iter *it = store_iter_new(k->q->store, STORE_DUE, store_key_span(&from));
 	usec_t again = 0, wall;
+	unsigned rows = 0;
 	uint64_t id;
 	uint32_t idx;
 
@@ -338,7 +418,7 @@ static usec_t walk(struct keeper *k, usec_t upto)
 			again = wall;
 			break;
 		}
-		if ((uint64_t)aq_count() * 100 >= (uint64_t)aq_max() * AQ_SHARE_PERCENT) {
+		if (is_full()) {
 			k->cursor = wall;
 			again = clock_steady() + FULL_WAIT_USEC;
 			break;
@@ -346,7 +426,8 @@ static usec_t walk(struct keeper *k, usec_t upto)
 		rcu_online();
 		int rc = bring(k, id, idx, wall);
 		rcu_offline();
-		if (has_orders(k) && !k->again) {
+		/* Orders and what is parked have their turn. */
+		if ((has_orders(k) && !k->again) || ++rows >= WALK_ROWS) {
 			k->cursor = wall;
 			again = clock_steady();
 			break;
@@ -368,7 +449,7 @@ static usec_t walk(struct keeper *k, usec_t upto)
 static void wait_until(struct keeper *k, usec_t wall)
 {
 	pthread_mutex_lock(&k->lock);
-	while (!k->stop && !k->wall_low && !k->ordered && clock_steady() < wall) {
+	while (!k->stop && !k->wall_low && !k->ordered && !k->told && clock_steady() < wall) {
 		usec_t left = wall - clock_steady();
 		struct timespec ts;
 
@@ -385,6 +466,17 @@ static void wait_until(struct keeper *k, usec_t wall)
 	if (k->wall_low && k->wall_low < k->cursor)
 		k->cursor = k->wall_low;
 	k->wall_low = 0;
+	k->told = false;
+	pthread_mutex_unlock(&k->lock);
+}
+
+static void wake(void)
+{
+	struct keeper *k = the;
+
+	pthread_mutex_lock(&k->lock);
+	k->told = true;
+	pthread_cond_signal(&k->cond);
 	pthread_mutex_unlock(&k->lock);
 }
 
@@ -392,11 +484,15 @@ static void run(void *arg)
 {
 	struct keeper *k = arg;
 
+	stats_thread();
 	rcu_offline();
 	while (!k->stop) {
 		run_orders(k);
-		usec_t again = walk(k, clock_steady()), soon = clock_steady() + FULL_WAIT_USEC;
+		usec_t again = walk(k, clock_steady()), parks = unpark_run(k->unpark, is_full()),
+		       soon = clock_steady() + FULL_WAIT_USEC;
 
+		if (parks && parks < again)
+			again = parks;
 		wait_until(k, k->again && again > soon ? soon : again);
 	}
 	rcu_online();
@@ -415,6 +511,8 @@ struct keeper *keeper_start(struct qmgr *q)
 	pthread_cond_init(&k->cond, &a);
 	pthread_condattr_destroy(&a);
 	the = k;
+	parks_on_told(wake);
+	k->unpark = unpark_new(q->store, bring_parked, k);
 	if (thread_start(&k->thread, "keeper", THREAD_ANY_CPU, run, k))
 		panic("cannot start the keeper");
 	return k;
@@ -427,8 +525,7 @@ void keeper_stop(struct keeper *k)
 	pthread_cond_signal(&k->cond);
 	pthread_mutex_unlock(&k->lock);
 	thread_join(k->thread);
-	the = NULL;
-	free(k);
+	/* Loops and committer may be about to wake it: it stays to the end of the process. */
 }
 
 void keeper_deferred(void *qmgr, usec_t wall_next)

@@ -1,13 +1,15 @@
 /*
  * queue/keeper.h - brings deferred recipients back into the active queue when their time has come.
  *
- * Thread: its own; reads the database (index by time), finds or loads the transaction, and posts to
- *         a loop. Orders: recipients that the operator wants something done with are brought the
- *         same way, between two steps of the walk; the keeper is the only one who loads a
- *         transaction.
+ * Thread: its own; reads the database (index by time, what is parked), finds or loads the
+ *         transaction, and posts to a loop.
+ * Orders: recipients that the operator wants something done with are brought the same way, between
+ *         two steps of the walk; the keeper is the only one who loads a transaction.
+ * Parked: queue/unpark.h, in turns with the walk. In the index by time they stand at the time of
+ *         their warning or return.
  * Cost:   the walk begins behind what was read before (a low-water mark), never at the first key;
  *         what is not due is not looked at. It stops when AQ is full and goes on when there is
- *         room.
+ *         room; no destination fills AQ (queue/park.h), so none is in the way of another.
  */
 #ifndef QUEUE_KEEPER_H
 #define QUEUE_KEEPER_H

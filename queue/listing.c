@@ -3,6 +3,7 @@
 #include "core/ids.h"
 #include "core/log_text.h"
 #include "core/msg.h"
+#include "queue/park.h"
 #include "queue/qrow.h"
 #include "queue/route_text.h"
 #include "queue/suspend.h"
@@ -214,6 +215,18 @@ static int put_alias_members(const struct ta *ta, uint32_t idx, struct buf *out)
 	return rc || !e->kind ? rc : put_member("kind", span_str(kind[e->kind]), out);
 }
 
+/* A parked one waits for its destination. */
+static int put_next(const struct rcpt *r, struct buf *out)
+{
+	usec_t next;
+	const char *parked = park_of(r, &next);
+
+	if (!parked)
+		return put_time("next_attempt", atomic_load(&r->wall_next), out);
+	int rc = put_member("parked", span_str(parked), out);
+	return rc ? rc : put_time("next_attempt", next, out);
+}
+
 static int put_rcpt(const struct ta *ta, uint32_t idx, struct buf *out)
 {
 	struct rcpt *r = &ta->rcpt[idx];
@@ -235,7 +248,7 @@ static int put_rcpt(const struct ta *ta, uint32_t idx, struct buf *out)
 	if (!rc)
 		rc = put_time("last_attempt", atomic_load(&r->wall_last), out);
 	if (!rc && state == RCPT_DEFERRED)
-		rc = put_time("next_attempt", atomic_load(&r->wall_next), out);
+		rc = put_next(r, out);
 	if (!rc)
 		rc = put_route_member(ta, idx, out);
 	return rc ? rc : buf_add(out, "}", 1);
@@ -336,7 +349,8 @@ static int show_rcpt(const struct ta *ta, uint32_t idx, struct buf *out)
 	struct rcpt *r = &ta->rcpt[idx];
 	struct span reply = aq_rcpt_last(r);
 	uint8_t state = atomic_load(&r->state);
-	usec_t last = atomic_load(&r->wall_last), next = atomic_load(&r->wall_next);
+	usec_t last = atomic_load(&r->wall_last), next;
+	const char *parked = park_of(r, &next);
 	int rc = show_addr("recipient:  ", ta->env.rcpt[idx].addr, out);
 
 	if (!rc)
@@ -346,6 +360,10 @@ static int show_rcpt(const struct ta *ta, uint32_t idx, struct buf *out)
 				atomic_load(&r->attempts));
 	if (!rc && last)
 		rc = put_when("  last:     ", last, out);
+	if (!parked)
+		next = atomic_load(&r->wall_next);
+	else if (!rc)
+		rc = buf_printf(out, "  parked:   %s\n", parked);
 	if (!rc && state == RCPT_DEFERRED && next)
 		rc = put_when("  next:     ", next, out);
 	if (!rc && reply.n) {

@@ -5,6 +5,7 @@
 #include "core/err.h"
 #include "core/thread.h"
 #include "queue/listing.h"
+#include "queue/park.h"
 #include "queue/qmgr.h"
 #include "queue/qwalk.h"
 #include "queue/suspend.h"
@@ -102,9 +103,11 @@ static int from_database(struct tool_spool *t, struct span text, bool json)
 		      (int)pid);
 	thread_main_register();
 	aq_init(4 * TAIL_BUCKETS);
+	parks_init();
 	q.store = tool_open_store(t, why, sizeof why);
 	if (!q.store)
 		fatal(EX_UNAVAILABLE, "database in %s: %s", t->opt.defedb_base_directory, why);
+	parks_load(q.store);
 	suspend_load(&q);
 	int rc = tail_walk(q.store, t->global.cdb_base_directory, keep, NULL);
 	if (rc && rc != -ENOENT)

@@ -168,6 +168,15 @@ void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t least, 
 	atomic_fetch_sub(&h->busy, 1);
 }
 
+bool occ_waits(struct occ_host *h, unsigned loop)
+{
+	if (!atomic_load(&h->busy))
+		return false;
+	atomic_fetch_or(&h->waiting, (uint64_t)1 << (loop & 63));
+	/* The last one may have ended between the two. */
+	return atomic_load(&h->busy) != 0;
+}
+
 uint64_t occ_waiters(struct occ_host *h)
 {
 	return atomic_load_explicit(&h->waiting, memory_order_relaxed)
@@ -204,17 +213,19 @@ void occ_expire(usec_t now)
 	}
 }
 
+void occ_probe_host(struct occ_host *h, usec_t now)
+{
+	usec_t until = atomic_load(&h->down_until);
+
+	if (until > now)
+		atomic_compare_exchange_strong(&h->down_until, &until, now);
+}
+
 void occ_probe(usec_t now)
 {
 	struct cds_lfht_iter it;
 	struct cds_lfht_node *node;
 
 	LFHT_FOREACH(table, &it, node)
-	{
-		_Atomic usec_t *down = &caa_container_of(node, struct occ_host, node)->down_until;
-		usec_t until = atomic_load(down);
-
-		if (until > now)
-			atomic_compare_exchange_strong(down, &until, now);
-	}
+	occ_probe_host(caa_container_of(node, struct occ_host, node), now);
 }

@@ -62,10 +62,14 @@ enum occ_state occ_take(struct occ_host *h, unsigned loop, usec_t now);
  * accepted. down_usec: that a host which did not connect is left alone at least, up to
  * OCC_DOWN_MAX_USEC. */
 void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t down_usec, usec_t now);
+/* Do attempts go on there? Then loop `n` is woken when one of them ends. */
+bool occ_waits(struct occ_host *h, unsigned loop);
 /* Loops to wake after occ_give(): bits, cleared by the call. */
 uint64_t occ_waiters(struct occ_host *h);
 /* Addresses that are down may be probed now. Any loop. */
 void occ_probe(usec_t now);
+/* The same for one of them. */
+void occ_probe_host(struct occ_host *h, usec_t now);
 /* Drops entries that nobody holds and that were not used for octo. Any loop, now and then. */
 void occ_expire(usec_t now);
 

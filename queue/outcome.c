@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "queue/dsn.h"
 #include "queue/orders.h"
+#include "queue/park.h"
 #include "queue/qmgr_stats.h"
 #include "queue/retry.h"
 
@@ -15,7 +16,8 @@ struct outcome {
 	struct qloop *l;
 	struct ta *ta;
 	unsigned count, cap;
-	int notify; /* enum dsn_kind for those that are done, or -1 */
+	int notify;        /* enum dsn_kind for those that are done, or -1 */
+	struct park *park; /* for those that are tried later, or NULL */
 	struct addr remote;
 	struct {
 		uint32_t idx;
@@ -32,6 +34,7 @@ struct outcome *outcome_begin(struct qloop *l, struct ta *ta)
 	o->count = 0;
 	o->notify = -1;
 	o->remote.family = ADDR_NONE;
+	o->park = NULL;
 	o->cap = sizeof o->few / sizeof o->few[0];
 	o->r = o->few;
 	return o;
@@ -40,6 +43,11 @@ struct outcome *outcome_begin(struct qloop *l, struct ta *ta)
 void outcome_notify(struct outcome *o, int dsn_kind)
 {
 	o->notify = dsn_kind;
+}
+
+void outcome_parks(struct outcome *o, struct park *p)
+{
+	o->park = p;
 }
 
 void outcome_from(struct outcome *o, const struct addr *remote)
@@ -106,6 +114,7 @@ void outcome_add(struct outcome *o, const struct msg_rcpt_result *r)
 	o->r[o->count].outcome = r->outcome;
 	o->count++;
 	rc->attempts++;
+	rc->stored = 0;
 	rc->wall_last = clock_wall();
 	if (keeps_reply(o, r))
 		aq_rcpt_reply(rc, r->reply, r->stage, &o->remote);
@@ -138,8 +147,10 @@ void outcome_ended(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned
 	struct commit_rcpts *op = NULL;
 	bool returned = atomic_load(&ta->rcpt[idx[0]].state) == RCPT_FAILED;
 
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
+		park_arrived(&ta->rcpt[idx[i]], NULL);
 		atomic_store(&ta->rcpt[idx[i]].state, RCPT_DONE);
+	}
 	orders_end(ta, idx, count, returned);
 	/* Nothing is said of single recipients when the whole transaction ends here. */
 	if (atomic_load(&ta->open) > count) {
@@ -176,6 +187,8 @@ static struct commit_rcpts *deferral(struct ta *ta, const uint32_t *idx, unsigne
 		if (route.n)
 			memcpy(p + reply.n, route.p, route.n);
 		op->rcpt[i].idx = idx[i];
+		op->rcpt[i].same = r->stored;
+		r->stored = 1;
 		op->rcpt[i].deferred =
 			(struct store_deferred){ .wall_last = r->wall_last,
 						 .attempts = r->attempts,
@@ -194,11 +207,62 @@ static void make(struct ta *ta, const uint32_t *idx, unsigned count, enum rcpt_s
 		 struct commit_rcpts *op)
 {
 	for (unsigned i = 0; i < count; i++) {
-		atomic_store_explicit(&ta->rcpt[idx[i]].wall_next, op->rcpt[i].deferred.wall_next,
+		struct rcpt *r = &ta->rcpt[idx[i]];
+
+		park_arrived(r, NULL);
+		if (op->park)
+			park_add(op->park, r);
+		atomic_store_explicit(&r->wall_next, op->rcpt[i].deferred.wall_next,
 				      memory_order_relaxed);
-		atomic_store(&ta->rcpt[idx[i]].state, state);
+		atomic_store(&r->state, state);
 	}
 	orders_missed(ta, idx, count);
+}
+
+/* When it is to be warned about or returned, whatever becomes of its destination. */
+static usec_t event_of(const struct ta *ta, const struct rcpt *r, const struct qmgr_options *o)
+{
+	usec_t warning = ta->env.wall_arrival + o->queue_delay_timeout,
+	       end = ta->env.wall_arrival + o->queue_return_timeout;
+
+	return !r->warned && warning < end ? warning : end;
+}
+
+static void park(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		 struct park *p)
+{
+	struct commit_rcpts *op = deferral(ta, idx, count);
+
+	for (unsigned i = 0; i < count; i++) {
+		op->rcpt[i].deferred.wall_next = event_of(ta, &ta->rcpt[idx[i]], qmgr_live(l->q));
+		op->rcpt[i].deferred.park = p->id;
+	}
+	park_ref(p);
+	op->park = p;
+	make(ta, idx, count, RCPT_DEFERRED, op);
+	stats_add(QMGR_STAT_PARKED, count);
+	commit_rcpts(l->q->committer, op);
+	leave(l, ta, count);
+}
+
+void outcome_park(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		  struct park *p, struct span why)
+{
+	uint32_t *left = orders_take(l, ta, idx, &count);
+
+	idx = left ? left : idx;
+	for (unsigned i = 0; i < count && why.n; i++) {
+		struct msg_rcpt_result m = { .idx = idx[i], .outcome = MSG_LATER, .reply = why };
+
+		/* Those that come back untried are not told of again. */
+		if (aq_rcpt_last(&ta->rcpt[idx[i]]).n)
+			continue;
+		aq_rcpt_reply(&ta->rcpt[idx[i]], why, MSG_AT_CONNECT, NULL);
+		log_rcpt(ta, &m);
+	}
+	if (count)
+		park(l, ta, idx, count, p);
+	free(left);
 }
 
 static void defer(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
@@ -289,18 +353,18 @@ static unsigned select_outcome(const struct outcome *o, uint8_t outcome, uint32_
 	return n;
 }
 
-static void warn_delayed(struct outcome *o, const uint32_t *later, unsigned n)
+static void warn_delayed(struct qloop *l, struct ta *ta, const uint32_t *later, unsigned n)
 {
-	struct ta *ta = o->ta;
 	uint32_t *idx = xmalloc(n * sizeof *idx);
 	unsigned k = 0;
 
 	for (unsigned i = 0; i < n; i++)
 		if (!ta->rcpt[later[i]].warned) {
 			ta->rcpt[later[i]].warned = 1;
+			ta->rcpt[later[i]].stored = 0;
 			idx[k++] = later[i];
 		}
-	dsn_notice(o->l, ta, idx, k, DSN_DELAYED);
+	dsn_notice(l, ta, idx, k, DSN_DELAYED);
 	free(idx);
 }
 
@@ -367,8 +431,13 @@ static void settle(struct outcome *o)
 	unsigned done_after = o->count - failed - n;
 	if (n) {
 		if (warn)
-			warn_delayed(o, idx, n);
-		defer(l, ta, idx, n);
+			warn_delayed(l, ta, idx, n);
+		if (o->park) {
+			stats_add(QMGR_STAT_DEFERRED, n);
+			park(l, ta, idx, n, o->park);
+		} else {
+			defer(l, ta, idx, n);
+		}
 	}
 	if (done_after) {
 		n = select_outcome(o, MSG_DONE, idx);
@@ -380,6 +449,79 @@ static void settle(struct outcome *o)
 	dsn_settle(l, ta);
 	if (idx != few)
 		free(idx);
+}
+
+/* Those that were never tried are told why. */
+static struct span why_not_tried(const struct park *p)
+{
+	if (p->suspension)
+		return SPAN("451 4.3.2 suspended by the administrator");
+	return atomic_load(&p->state) == PARK_OPEN
+		       ? SPAN("451 4.3.2 this destination takes mail more slowly than it comes")
+		       : SPAN("451 4.4.1 all hosts of this destination are down");
+}
+
+static void expire_parked(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+			  const struct park *p)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct rcpt *r = &ta->rcpt[idx[i]];
+		struct msg_rcpt_result m = { .idx = idx[i], .outcome = MSG_FAILED };
+
+		if (!aq_rcpt_last(r).n)
+			aq_rcpt_reply(r, why_not_tried(p), MSG_AT_CONNECT, NULL);
+		m.reply = aq_rcpt_last(r);
+		log_rcpt(ta, &m);
+		atomic_store(&r->state, RCPT_FAILED);
+	}
+	stats_add(QMGR_STAT_BOUNCED, count);
+	dsn_failed(l, ta, idx, count);
+}
+
+/* All of one park; ta may be gone after this. */
+static void event(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		  struct park *p)
+{
+	const struct qmgr_options *o = qmgr_live(l->q);
+	usec_t age = clock_steady() - ta->env.wall_arrival;
+
+	if (age >= o->queue_return_timeout) {
+		expire_parked(l, ta, idx, count, p);
+		dsn_settle(l, ta);
+		return;
+	}
+	if (age >= o->queue_delay_timeout) {
+		for (unsigned i = 0; i < count; i++)
+			if (!aq_rcpt_last(&ta->rcpt[idx[i]]).n)
+				aq_rcpt_reply(&ta->rcpt[idx[i]], why_not_tried(p), MSG_AT_CONNECT,
+					      NULL);
+		warn_delayed(l, ta, idx, count);
+	}
+	park(l, ta, idx, count, p);
+	dsn_settle(l, ta);
+}
+
+void outcome_event(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	uint32_t *same = xmalloc(2 * (size_t)count * sizeof *same), *rest = same + count;
+	uint64_t id = atomic_load(&ta->rcpt[idx[0]].park);
+	struct park *p = park_find(id);
+	unsigned n = 0, left = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (atomic_load(&ta->rcpt[idx[i]].park) == id)
+			same[n++] = idx[i];
+		else
+			rest[left++] = idx[i];
+	}
+	/* The others keep ta. */
+	if (p)
+		event(l, ta, same, n, p);
+	else
+		outcome_spill(l, ta, same, n, clock_steady());
+	if (left)
+		outcome_event(l, ta, rest, left);
+	free(same);
 }
 
 void outcome_end(struct outcome *o)

@@ -4,7 +4,8 @@
  * Owner:     the loop of the attempt.
  * Invariant: whoever takes the last active recipient of a transaction away hands it to the
  *            committer: finished when none is open, else unloaded.
- * Later:     next time by queue/retry.h; over queue_return_timeout it has failed.
+ * Later:     next time by queue/retry.h, or parked when nobody was reached (queue/park.h); over
+ *            queue_return_timeout it has failed.
  * Failed:    a DSN to the sender; the recipient ends when the DSN is durable, so a crash repeats
  *            it.
  */
@@ -14,6 +15,7 @@
 #include "queue/qmgr.h"
 
 struct outcome;
+struct park;
 
 /* Collect the outcomes of recipients of one transaction, then apply them at once. */
 struct outcome *outcome_begin(struct qloop *l, struct ta *ta);
@@ -24,6 +26,8 @@ void outcome_add(struct outcome *o, const struct msg_rcpt_result *r);
 void outcome_from(struct outcome *o, const struct addr *remote);
 /* Those that are done and asked for it get a notice of this kind (enum dsn_kind). */
 void outcome_notify(struct outcome *o, int dsn_kind);
+/* Those that are to be tried later wait for this destination, not each for its own time. */
+void outcome_parks(struct outcome *o, struct park *p);
 /* Applies and frees. */
 void outcome_end(struct outcome *o);
 
@@ -33,6 +37,13 @@ void outcome_same(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned 
 /* Into DEFEDB to be tried at wall_next, without counting as an attempt (AQ is full). */
 void outcome_spill(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
 		   usec_t wall_next);
+/* Into DEFEDB, parked under p (queue/park.h), without counting as an attempt. why: the reply of those
+ * that have none yet; empty: they get none. */
+void outcome_park(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		  struct park *p, struct span why);
+/* The keeper brought them from their park as it is time to warn or to return: that is done, the
+ * others are parked again. */
+void outcome_event(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
 /* Into DEFEDB, not to be tried until they are released. */
 void outcome_hold(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
 /* Their DSN is durable, or none is due: they are gone. */

@@ -23,14 +23,14 @@ static void status_json(const struct gauges *n, struct buf *out)
 		out,
 		"{\"version\":\"%s\",\"messages\":%" PRIu64 ",\"oldest_age\":%" PRId64
 		",\"active\":%u,\"active_max\":%u,\"incoming\":%u,\"incoming_max\":%u,\"deferred\":%" PRIu64
-		",\"held\":%" PRIu64
+		",\"held\":%" PRIu64 ",\"parked\":%" PRIu64 ",\"parked_destinations\":%" PRIu64
 		",\"destinations\":%u,\"waiting\":%u,\"attempts\":%u,\"clients\":%u,"
 		"\"smtps_workers\":%u,\"smtpc_workers\":%u,\"suspensions\":%u,\"feedback\":%d,\"cause\":\"%s\"}\n",
 		SMX_VERSION, n->census.messages, n->oldest_usec / USEC_PER_SEC, aq_count(),
 		aq_max(), iqdb_count(), iqdb_max(), n->census.deferred, n->census.held,
-		n->sched.destinations, n->sched.queued, n->sched.attempts, icc_count(),
-		intake_links(), agents_up(), n->suspensions, (int)feedback_level(),
-		feedback_cause());
+		n->parks.recipients, n->parks.destinations, n->sched.destinations, n->sched.queued,
+		n->sched.attempts, icc_count(), intake_links(), agents_up(), n->suspensions,
+		(int)feedback_level(), feedback_cause());
 }
 
 static enum ctl_step status_run(struct ctl_request *rq)
@@ -47,12 +47,14 @@ static enum ctl_step status_run(struct ctl_request *rq)
 	buf_printf(
 		rq->out,
 		"\naq: %u of %u recipients\niqdb: %u of %u recipients\ndeferred: %" PRIu64
-		" recipients\nheld: %" PRIu64 " recipients\ndestinations: %u\n"
+		" recipients\nheld: %" PRIu64 " recipients\nparked: %" PRIu64
+		" of the deferred recipients, %" PRIu64 " destinations\ndestinations: %u\n"
 		"waiting recipients: %u\nattempts: %u\nclients: %u\nsmtps workers: %u\nsmtpc workers: %u\n"
 		"suspensions: %u\nfeedback: %d (%s)\n",
 		aq_count(), aq_max(), iqdb_count(), iqdb_max(), n.census.deferred, n.census.held,
-		n.sched.destinations, n.sched.queued, n.sched.attempts, icc_count(), intake_links(),
-		agents_up(), n.suspensions, (int)feedback_level(), feedback_cause());
+		n.parks.recipients, n.parks.destinations, n.sched.destinations, n.sched.queued,
+		n.sched.attempts, icc_count(), intake_links(), agents_up(), n.suspensions,
+		(int)feedback_level(), feedback_cause());
 	return CTL_DONE;
 }
 

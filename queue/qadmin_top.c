@@ -3,6 +3,7 @@
 #include "core/err.h"
 #include "queue/clerk.h"
 #include "queue/groups.h"
+#include "queue/park.h"
 #include "queue/qadmin_words.h"
 #include "queue/qrow.h"
 #include "queue/qwalk.h"
@@ -157,11 +158,27 @@ static void add_dest(const struct sched_dest *d, void *ctx)
 	groups_add_dest(a->groups, d);
 }
 
+static void add_park(struct park *p, void *ctx)
+{
+	struct dests_asked *a = ctx;
+	struct route route;
+	struct sched_dest d = { .route = &route,
+				.parked = atomic_load(&p->parked),
+				.why = park_why(p) };
+	usec_t next = atomic_load(&p->wall_next) - clock_steady();
+
+	if (next > 0)
+		d.next_usec = next;
+	if (d.parked && !p->suspension && !route_decode(p->route, &route))
+		groups_add_dest(a->groups, &d);
+}
+
 static void dests_over(struct qloop *l, void *arg)
 {
 	struct dests_asked *a = arg;
 
 	(void)l;
+	parks_each(add_park, a);
 	a->over = true;
 	if (a->rq) {
 		ctl_resume(a->rq);

@@ -18,7 +18,7 @@
 #include "queue/iqdb.h"
 #include "queue/keeper.h"
 #include "queue/live.h"
-#include "queue/outcome.h"
+#include "queue/park.h"
 #include "queue/qadmin.h"
 #include "queue/qids.h"
 #include "queue/qmgr_stats.h"
@@ -223,8 +223,6 @@ static void queue_found(void)
 				idx[n++] = k;
 		if (n == 0)
 			commit_finish(qm.committer, ta);
-		else if (aq_count() > aq_max())
-			outcome_spill(l, ta, idx, n, clock_steady());
 		else
 			routes_queue(l, ta, idx, n, true);
 		free(idx);
@@ -277,6 +275,7 @@ static void tables(void)
 	iqdb_init(qm.opt.iqdb_hash_table_entries, qm.opt.iqdb_max_cache_entries);
 	occ_init(&occ);
 	icc_init(&icc);
+	parks_init();
 }
 
 static void stop_all(struct keeper *k)

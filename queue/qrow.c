@@ -23,6 +23,7 @@ void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t w
 	  struct select_row *out)
 {
 	struct rcpt *r = &ta->rcpt[idx];
+	uint8_t state = atomic_load(&r->state);
 
 	*out = (struct select_row){ .id = ta->id,
 				    .sender = envelope_sender(&ta->env, idx),
@@ -33,7 +34,8 @@ void qrow(const struct ta *ta, uint32_t idx, const struct route *route, usec_t w
 				    .age_usec = wall_now - ta->env.wall_arrival,
 				    .size_bytes = qrow_size(ta),
 				    .reply = aq_rcpt_last(r),
-				    .state = state_bit(atomic_load(&r->state)),
+				    .state = state_bit(state),
+				    .parked = state == RCPT_DEFERRED && atomic_load(&r->park),
 				    .attempts = atomic_load(&r->attempts) };
 }
 

@@ -171,10 +171,12 @@ static void put_deferred(struct rebuild *r, struct ta *ta, uint32_t idx, bool fr
 				    .warned = rc->warned,
 				    .stage = atomic_load(&rc->stage),
 				    .held = atomic_load(&rc->state) == RCPT_HELD,
+				    .park = fresh ? 0 : atomic_load(&rc->park),
 				    .reply = aq_rcpt_last(rc),
 				    .route = aq_rcpt_own_route(rc) };
 	struct store_key key = store_key_rcpt(ta->id, idx),
-			 due = store_key_due(d.wall_next, ta->id, idx);
+			 due = store_key_due(d.wall_next, ta->id, idx),
+			 parked = store_key_parked(d.park, ta->id, idx);
 	char value[STORE_DEFERRED_MAX];
 
 	aq_rcpt_route(ta, idx, &d.forced);
@@ -182,6 +184,8 @@ static void put_deferred(struct rebuild *r, struct ta *ta, uint32_t idx, bool fr
 		  span_of(value, store_deferred_encode(&d, value)));
 	if (!d.held)
 		store_put(r->fresh, r->batch, STORE_DUE, store_key_span(&due), SPAN(""));
+	if (d.park)
+		store_put(r->fresh, r->batch, STORE_PARKED, store_key_span(&parked), SPAN(""));
 }
 
 /* As deferred: the keeper brings them when there is room, however many there are. */
@@ -383,6 +387,25 @@ static void copy_suspensions(struct rebuild *r)
 		store_iter_end(it);
 }
 
+/* Those under which nothing is left are dropped by the next start. */
+static void copy_parks(struct rebuild *r)
+{
+	struct store_key from = store_key_park(0);
+	struct store_iter *it =
+		r->old ? store_iter_new(r->old, STORE_META, store_key_span(&from)) : NULL;
+	uint64_t id;
+
+	for (; it && store_iter_valid(it); store_iter_next(it)) {
+		struct span key = store_iter_key(it);
+
+		if (!store_key_park_parse(key, &id))
+			break;
+		store_put(r->fresh, r->batch, STORE_META, key, store_iter_value(it));
+	}
+	if (it)
+		store_iter_end(it);
+}
+
 /* Ids go on above all that were ever seen. */
 static void put_ids(struct rebuild *r)
 {
@@ -406,6 +429,7 @@ static void finish(struct rebuild *r)
 	if (!r->fresh)
 		return;
 	copy_suspensions(r);
+	copy_parks(r);
 	put_ids(r);
 	flush(r);
 	/* From here on the segments are accounted for: what was left out is not queued again. */

@@ -6,6 +6,7 @@
 #include "queue/census.h"
 #include "queue/keeper.h"
 #include "queue/marks.h"
+#include "queue/park.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@ struct work {
 	const char *base;
 	struct marks_list marks; /* of the segment below */
 	uint64_t marks_seg, marks_gen;
+	unsigned lost_parked; /* without a head: they come at once */
 };
 
 static void seen(struct recovered *out, uint64_t id)
@@ -99,17 +101,20 @@ static void load_one(struct work *w, uint64_t id, const struct cdb_ref *ref)
 	keep(w->out, ta);
 }
 
-static void count_deferred(struct span value)
+static void count_deferred(struct work *w, struct span value)
 {
 	struct store_deferred d;
 
-	if (!store_deferred_decode(value, &d))
-		census_deferred(!d.held, d.held);
+	if (store_deferred_decode(value, &d))
+		return;
+	census_deferred(!d.held, d.held);
+	if (d.park && !d.held && !parks_load_rcpt(&d))
+		w->lost_parked++;
 }
 
 /* True when every recipient of the value's envelope has a record in defedb: nothing needs to be
  * loaded. */
-static bool all_deferred(struct span value, uint64_t id, struct store_iter *defedb)
+static bool all_deferred(struct work *w, struct span value, uint64_t id, struct store_iter *defedb)
 {
 	struct cdb_ref ref;
 	struct span blob;
@@ -133,7 +138,7 @@ static bool all_deferred(struct span value, uint64_t id, struct store_iter *defe
 		       store_key_parse(store_iter_key(defedb), &other, &idx, &is_rcpt) &&
 		       other == id) {
 			found++;
-			count_deferred(store_iter_value(defedb));
+			count_deferred(w, store_iter_value(defedb));
 			store_iter_next(defedb);
 		}
 		all = found == e.rcpt_count;
@@ -160,7 +165,7 @@ static int load_database(struct work *w)
 			damaged(w, id, "record", -EUCLEAN);
 			continue;
 		}
-		if (all_deferred(value, id, defedb)) {
+		if (all_deferred(w, value, id, defedb)) {
 			int error = use_content(w, &ref);
 
 			seen(w->out, id);
@@ -336,6 +341,18 @@ static void drop_file_rows(struct work *w)
 	store_iter_end(it);
 }
 
+/* A head without rows. */
+static void drop_empty(struct park *p, void *ctx)
+{
+	struct work *w = ctx;
+	struct store_key key = store_key_park(p->id);
+
+	if (atomic_load(&p->rows))
+		return;
+	store_delete(w->q->store, w->batch, STORE_META, store_key_span(&key));
+	atomic_store(&p->has_head, false);
+}
+
 int recover(struct qmgr *q, bool created, struct recovered *out, char *why, size_t cap)
 {
 	struct work w = {
@@ -352,14 +369,21 @@ int recover(struct qmgr *q, bool created, struct recovered *out, char *why, size
 	}
 	w.batch = store_batch_new();
 	w.reader = cdb_reader_new(w.base, 8);
-	rc = load_database(&w);
+	rc = parks_load(q->store);
+	if (!rc)
+		rc = load_database(&w);
 	if (rc)
 		snprintf(why, cap, "database: %s", store_error());
+	if (w.lost_parked)
+		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "recover",
+			  "stat=parked under nothing and brought back, recipients=%u",
+			  w.lost_parked);
 	if (!rc)
 		rc = cdb_list(w.base, replay_one, &w);
 	if (!rc) {
 		sync_folders(w.base);
 		drop_file_rows(&w);
+		parks_each(drop_empty, &w);
 		segments_forget_absent(q->segments, q->store, w.batch);
 		segments_write(q->segments, q->store, w.batch);
 		rc = store_write(q->store, w.batch);

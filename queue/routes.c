@@ -310,6 +310,24 @@ static void discard(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigne
 	outcome_same(l, ta, idx, count, &r);
 }
 
+/* Those that came without a route. When AQ is full they wait in DEFEDB; the others wait for their
+ * destinations, queue/sched.c. part: room for all of them. */
+static void ask_for_the_others(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+			       uint32_t *part)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		if (ta->env.rcpt[idx[i]].route == ENV_NO_ROUTE)
+			part[n++] = idx[i];
+	if (n && aq_count() > aq_max()) {
+		outcome_spill(l, ta, part, n, clock_steady());
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		ask_new(l, ta, part[i], NULL);
+}
+
 /* Recipients that share a route share a job. Sorted by counting: a list may have many of both. */
 static void queue_by_route(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
 {
@@ -329,11 +347,10 @@ static void queue_by_route(struct qloop *l, struct ta *ta, const uint32_t *idx, 
 		if (end[r] > begin)
 			sched_queue(l, ta, part + begin, end[r] - begin, ta->env.route[r]);
 	free(end);
-	free(part);
 	/* Those that are left keep the transaction. */
-	for (unsigned i = 0; begin < count && i < count; i++)
-		if (ta->env.rcpt[idx[i]].route == ENV_NO_ROUTE)
-			ask_new(l, ta, idx[i], NULL);
+	if (begin < count)
+		ask_for_the_others(l, ta, idx, count, part);
+	free(part);
 }
 
 /* An alias whose members stand beside it: nothing is left to do but the notice. */

@@ -3,6 +3,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "core/msg.h"
+#include "queue/admit.h"
 #include "queue/agents.h"
 #include "queue/dest.h"
 #include "queue/dsn.h"
@@ -75,27 +76,50 @@ static void dest_ready(struct qloop *l, struct dest *d)
 	loop_defer(l->loop, &s->task);
 }
 
-/* Each owner has jobs of its own: a transaction of SMTP has one sender. */
-static void add_jobs(struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
+static void add(struct qloop *l, struct dest *d, struct ta *ta, const uint32_t *idx, unsigned count)
 {
-	if (!ta->env.owner_count) {
-		dest_add(d, ta, idx, count);
-		return;
-	}
-	uint32_t *all = xmalloc(count * sizeof *all), *rest = all;
-	memcpy(all, idx, count * sizeof *all);
-	while (count) {
-		unsigned n = aq_first_owner(ta, rest, count);
+	struct sched *s = l->sched;
 
-		dest_add(d, ta, rest, n);
-		rest += n;
-		count -= n;
-	}
-	free(all);
+	park_came(d->park, count);
+	dest_add(d, ta, idx, count);
+	atomic_store_explicit(&s->dest_count, dests_count(s->dests), memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->queued_count, count, memory_order_relaxed);
+	dest_ready(l, d);
 }
 
+static struct span is_down(void)
+{
+	return SPAN("451 4.4.1 all hosts of this destination are down");
+}
+
+/* As many as may go into the queue, the others are parked. idx is put in another order. */
+static void admit(struct qloop *l, struct dest *d, struct ta *ta, uint32_t *idx, unsigned count)
+{
+	struct park *p = d->park;
+	unsigned n;
+
+	if (admit_spills(d, ta, idx, count)) {
+		outcome_spill(l, ta, idx, count, clock_steady());
+		return;
+	}
+	n = admit_choose(d, ta, idx, count);
+	if (n)
+		add(l, d, ta, idx, n);
+	for (unsigned i = 0; i < n; i++)
+		park_arrived(&ta->rcpt[idx[i]], p);
+	if (n)
+		admit_probe(d, loop_now(l->loop));
+	if (n == count)
+		return;
+	bool closed = atomic_load(&p->state) == PARK_CLOSED;
+	outcome_park(l, ta, idx + n, count - n, p, closed ? is_down() : SPAN(""));
+	if (closed)
+		admit_hurry(d, loop_now(l->loop));
+}
+
+/* again: they were in its queue or tried at one of its hosts a moment ago. */
 static void queue_on(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
-		     struct span route)
+		     struct span route, bool again)
 {
 	struct sched *s = l->sched;
 	struct dest *d = dests_get(s->dests, route);
@@ -108,23 +132,32 @@ static void queue_on(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 		return;
 	}
 	uint32_t *left = suspend_take(l, ta, idx, &count, &d->route);
-	if (count) {
-		add_jobs(d, ta, left ? left : idx, count);
-		atomic_store_explicit(&s->dest_count, dests_count(s->dests), memory_order_relaxed);
-		atomic_fetch_add_explicit(&s->queued_count, count, memory_order_relaxed);
-		dest_ready(l, d);
+	if (count && (again || admit_all(d, ta, left ? left : idx, count))) {
+		add(l, d, ta, left ? left : idx, count);
+	} else if (count) {
+		uint32_t *copy = xmalloc(count * sizeof *copy);
+
+		memcpy(copy, left ? left : idx, count * sizeof *copy);
+		admit(l, d, ta, copy, count);
+		free(copy);
 	}
+	free(left);
+}
+
+static void queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
+		  struct span route, bool again)
+{
+	uint32_t *left = orders_take(l, ta, idx, &count);
+
+	if (count)
+		queue_on(l, ta, left ? left : idx, count, route, again);
 	free(left);
 }
 
 void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
 		 struct span route)
 {
-	uint32_t *left = orders_take(l, ta, idx, &count);
-
-	if (count)
-		queue_on(l, ta, left ? left : idx, count, route);
-	free(left);
+	queue(l, ta, idx, count, route, false);
 }
 
 /* ---- attempts */
@@ -286,21 +319,34 @@ static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
 	stats_add(QMGR_STAT_ATTEMPTS, 1);
 }
 
-static void defer_job(struct qloop *l, struct job *j, void *ctx)
+static void park_job(struct qloop *l, struct job *j, void *ctx)
 {
-	outcome_same(l, j->ta, j->idx + j->at, j->count - j->at, ctx);
+	outcome_park(l, j->ta, j->idx + j->at, j->count - j->at, ctx, is_down());
 }
 
-/* All addresses are down: what waits is deferred without being tried one by one. */
-static void defer_all(struct qloop *l, struct dest *d)
+static void close_dest(struct qloop *l, struct dest *d)
 {
-	struct msg_rcpt_result r = { .outcome = MSG_LATER,
-				     .stage = MSG_AT_CONNECT,
-				     .reply = SPAN(
-					     "451 4.4.1 all hosts of this destination are down") };
+	const struct qmgr_options *o = qmgr_live(l->q);
 
-	atomic_fetch_sub_explicit(&l->sched->queued_count, dest_drain(d, INT64_MAX, defer_job, &r),
-				  memory_order_relaxed);
+	park_close(d->park, o->retry_min_delay, o->retry_max_delay);
+}
+
+/* Takes out what waited since then and hands it to fn. */
+static void drain(struct qloop *l, struct dest *d, usec_t older_than,
+		  void (*fn)(struct qloop *l, struct job *j, void *ctx), void *ctx)
+{
+	unsigned n = dest_drain(d, older_than, fn, ctx);
+
+	atomic_fetch_sub_explicit(&l->sched->queued_count, n, memory_order_relaxed);
+	if (n)
+		park_gone(d->park, n);
+}
+
+/* All addresses are down: what waits is parked without being tried one by one. */
+static void park_all(struct qloop *l, struct dest *d)
+{
+	close_dest(l, d);
+	drain(l, d, INT64_MAX, park_job, d->park);
 }
 
 /* An idle session is used at once; a new one is opened when none is there or the first waits for
@@ -320,6 +366,16 @@ static bool start_on(struct qloop *l, struct dest *d, struct occ_host *h)
 	if (slot >= 0 && !timer_isset(&d->timer))
 		loop_timer_set(l->loop, &d->timer, g->head->since + CONN_WAIT_USEC);
 	return false;
+}
+
+/* Do attempts go on at one of its hosts? What they say is waited for. */
+static bool is_busy(struct qloop *l, const struct dest *d)
+{
+	bool busy = false;
+
+	for (unsigned i = 0; i < d->route.count; i++)
+		busy |= occ_waits(d->host[i], l->n);
+	return busy;
 }
 
 /* Starts one attempt if it may. False: nothing can be started now. */
@@ -345,8 +401,9 @@ static bool dest_start_one(struct qloop *l, struct dest *d)
 			break;
 		}
 	}
-	if (!probed)
-		defer_all(l, d);
+	/* A host that takes no more sessions, and serves those that it has, is not dead. */
+	if (!probed && !is_busy(l, d))
+		park_all(l, d);
 	return false;
 }
 
@@ -396,7 +453,8 @@ static void requeue(struct attempt *a)
 	struct dest *d = a->lane->dest;
 	struct occ_host *h = a->host;
 
-	sched_queue(l, a->ta, a->idx, a->count, d->bytes);
+	queue(l, a->ta, a->idx, a->count, d->bytes, true);
+	park_gone(d->park, a->count);
 	dest_done(a->lane);
 	atomic_fetch_sub(&h->busy, 1);
 	attempt_free(a);
@@ -422,21 +480,24 @@ static bool try_next_host(struct attempt *a)
 		usec_t down = atomic_load(&d->host[i]->down_until);
 
 		if (!down || now >= down) {
-			sched_queue(a->l, a->ta, a->idx, a->count, d->bytes);
+			queue(a->l, a->ta, a->idx, a->count, d->bytes, true);
 			return true;
 		}
 	}
 	return false;
 }
 
-/* relayed: the host takes no NOTIFY, so a notice of success is ours to make, RFC 3461 5.2.2. */
-static void apply(struct attempt *a, struct span rcpts, bool relayed)
+/* relayed: the host takes no NOTIFY, so a notice of success is ours to make, RFC 3461 5.2.2.
+ * unreached: those that are to be tried later wait for the destination. */
+static void apply(struct attempt *a, struct span rcpts, bool relayed, bool unreached)
 {
 	struct msg_rcpt_result r;
 	struct outcome *o = outcome_begin(a->l, a->ta);
 	int rc;
 
 	outcome_from(o, &a->host->addr);
+	if (unreached)
+		outcome_parks(o, a->lane->dest->park);
 	if (relayed)
 		outcome_notify(o, a->lane->dest->route.mailer == ROUTE_ESMTP ? DSN_RELAYED
 									     : DSN_DELIVERED);
@@ -476,6 +537,7 @@ static void on_result(struct qloop *l, uint64_t attempt, struct span body)
 		return;
 	struct dest *d = a->lane->dest;
 	struct occ_host *h = a->host;
+	bool was_down = atomic_load(&h->down_until) != 0;
 	usec_t now = loop_now(l->loop);
 
 	if (m.conn == MSG_CONN_IDLE)
@@ -484,8 +546,16 @@ static void on_result(struct qloop *l, uint64_t attempt, struct span body)
 	 * and a walk over dead ones comes to its end. */
 	occ_give(h, !m.failure, !m.failure && any_done(m.rcpts),
 		 d->route.count > 1 ? 20 * (now - a->started) : 0, now);
-	if (!m.failure || !try_next_host(a))
-		apply(a, m.rcpts, !m.dsn);
+	if (!m.failure)
+		park_open(d->park);
+	if (!m.failure && was_down)
+		parks_host_up(d->route.mailer, &h->addr);
+	if (!m.failure || !try_next_host(a)) {
+		if (m.failure && !is_busy(l, d))
+			close_dest(l, d);
+		apply(a, m.rcpts, !m.dsn, m.failure);
+	}
+	park_gone(d->park, a->count);
 	dest_done(a->lane);
 	attempt_free(a);
 	slot_free(l, d, h);
@@ -554,7 +624,7 @@ struct obey {
 static bool pick_wants(void *ctx, const struct dest *d, const struct ta *ta, uint32_t idx)
 {
 	(void)ctx;
-	return orders_waits(ta, idx) || (suspend_any() && suspend_until(ta, idx, &d->route));
+	return orders_waits(ta, idx) || suspend_number(ta, idx, &d->route) != 0;
 }
 
 static void pick_takes(void *ctx, const struct dest *d, struct ta *ta, const uint32_t *idx,
@@ -563,7 +633,8 @@ static void pick_takes(void *ctx, const struct dest *d, struct ta *ta, const uin
 	struct qloop *l = ctx;
 
 	atomic_fetch_sub_explicit(&l->sched->queued_count, count, memory_order_relaxed);
-	sched_queue(l, ta, idx, count, d->bytes);
+	queue(l, ta, idx, count, d->bytes, true);
+	park_gone(d->park, count);
 }
 
 static void obey_begin(struct sched *s)
@@ -621,11 +692,7 @@ static void sweep_one(struct dest *d, void *ctx)
 	struct qloop *l = ctx;
 	usec_t wall_next = clock_steady() + qmgr_live(l->q)->retry_min_delay;
 
-	atomic_fetch_sub_explicit(&l->sched->queued_count,
-				  dest_drain(d,
-					     loop_now(l->loop) - qmgr_live(l->q)->scheduler_timeout,
-					     timed_out, &wall_next),
-				  memory_order_relaxed);
+	drain(l, d, loop_now(l->loop) - qmgr_live(l->q)->scheduler_timeout, timed_out, &wall_next);
 }
 
 static void sweep(struct timer *t)
@@ -635,8 +702,10 @@ static void sweep(struct timer *t)
 	dests_each(s->dests, sweep_one, s->l);
 	dests_sweep(s->dests, SWEEP_USEC);
 	atomic_store_explicit(&s->dest_count, dests_count(s->dests), memory_order_relaxed);
-	if (s->l->n == 0)
+	if (s->l->n == 0) {
 		occ_expire(loop_now(s->l->loop));
+		parks_sweep();
+	}
 	loop_timer_after(s->l->loop, &s->sweep, SWEEP_USEC);
 }
 

@@ -34,6 +34,9 @@ struct sched_dest {
 	unsigned limit;     /* of the first host: attempts that may go on */
 	usec_t down_usec;   /* all hosts are down for so long; 0: one may be tried */
 	usec_t oldest_usec; /* since when the first one waits */
+	uint64_t parked;  /* recipients, of all loops: from queue/park.h, not from sched_dests() */
+	const char *why;  /* they are, park_why(); NULL: none is */
+	usec_t next_usec; /* until it is looked at again; 0: when there is room */
 };
 /* A piece of the loop's destinations, from *bucket (0 at first) on; in its thread. False: that was
  * the last piece. */

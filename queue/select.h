@@ -51,6 +51,7 @@ struct select_row {
 	struct span reply; /* last one, empty: none */
 	uint8_t state;     /* one bit of enum select_state */
 	uint32_t attempts;
+	bool parked; /* no key: for statistics */
 };
 
 struct select;

@@ -15,10 +15,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, FORMAT_AGAIN = 2, DEFERRED_FORMAT = 2 };
+/* Format 1 of the database had no `parked`, format 1 of a deferred record no flags, 2 no park. */
+enum {
+	FORMAT = 2,
+	OLDEST_FORMAT = 1,
+	TA_FORMAT = 1,
+	TA_FORMAT_AGAIN = 2,
+	DEFERRED_FORMAT = 3,
+	PARK_FORMAT = 1
+};
 enum { DEFERRED_HELD = 1u << 0, DEFERRED_FORCED = 1u << 1 };
 
-static const char *const family_name[STORE_FAMILIES] = { "default", "ibdb", "defedb", "due" };
+static const char *const family_name[STORE_FAMILIES] = { "default", "ibdb", "defedb", "due",
+							 "parked" };
 
 struct store {
 	rocksdb_t *db;
@@ -39,6 +48,7 @@ struct store_iter {
 	struct store *store;
 	rocksdb_iterator_t *it;
 	rocksdb_readoptions_t *read;
+	bool absent; /* a family that an older database lacks: empty */
 };
 
 static _Thread_local char last_error[512];
@@ -118,6 +128,49 @@ static void close_db(struct store *s)
 	s->options = NULL;
 }
 
+/* A database that an older version has made lacks a family: who only reads finds nothing in it. */
+static int families_to_read(struct store *s, const struct store_setup *set, int *which)
+{
+	char *err = NULL;
+	size_t count = 0;
+	char **there = rocksdb_list_column_families(s->options, set->dir, &count, &err);
+	int n = 0;
+
+	/* What is wrong with it is said by the attempt to open it. */
+	free(err);
+	for (int i = 0; i < STORE_FAMILIES; i++) {
+		bool found = !there;
+
+		for (size_t k = 0; there && k < count; k++)
+			found = found || !strcmp(there[k], family_name[i]);
+		if (found)
+			which[n++] = i;
+	}
+	if (there)
+		rocksdb_list_column_families_destroy(there, count);
+	return n;
+}
+
+static int open_to_read(struct store *s, const struct store_setup *set)
+{
+	const rocksdb_options_t *options[STORE_FAMILIES];
+	rocksdb_column_family_handle_t *family[STORE_FAMILIES] = { NULL };
+	const char *name[STORE_FAMILIES];
+	int which[STORE_FAMILIES];
+	char *err = NULL;
+	int n = families_to_read(s, set, which);
+
+	for (int i = 0; i < n; i++) {
+		options[i] = s->options;
+		name[i] = family_name[which[i]];
+	}
+	s->db = rocksdb_open_for_read_only_column_families(s->options, set->dir, n, name, options,
+							   family, 0, &err);
+	for (int i = 0; i < n; i++)
+		s->family[which[i]] = family[i];
+	return classify(err);
+}
+
 static int open_once(struct store *s, const struct store_setup *set, int recovery_mode)
 {
 	const rocksdb_options_t *options[STORE_FAMILIES];
@@ -127,12 +180,9 @@ static int open_once(struct store *s, const struct store_setup *set, int recover
 	for (int i = 0; i < STORE_FAMILIES; i++)
 		options[i] = s->options;
 	if (set->read_only)
-		s->db = rocksdb_open_for_read_only_column_families(s->options, set->dir,
-								   STORE_FAMILIES, family_name,
-								   options, s->family, 0, &err);
-	else
-		s->db = rocksdb_open_column_families(s->options, set->dir, STORE_FAMILIES,
-						     family_name, options, s->family, &err);
+		return open_to_read(s, set);
+	s->db = rocksdb_open_column_families(s->options, set->dir, STORE_FAMILIES, family_name,
+					     options, s->family, &err);
 	return classify(err);
 }
 
@@ -216,7 +266,10 @@ static int check_format(struct store *s, bool read_only)
 	}
 	if (rc)
 		return rc;
-	if (n != 1 || v[0] != FORMAT) {
+	bool older = n == 1 && v[0] >= OLDEST_FORMAT && v[0] < FORMAT;
+	if (older && !read_only) {
+		rc = write_format(s, key);
+	} else if (!older && (n != 1 || v[0] != FORMAT)) {
 		snprintf(last_error, sizeof last_error, "format %d, this program knows %d",
 			 n ? v[0] : -1, FORMAT);
 		rc = -EPROTONOSUPPORT;
@@ -404,7 +457,9 @@ int store_get(struct store *s, enum store_family f, struct span key, char **valu
 	int rc;
 
 	pthread_rwlock_rdlock(&s->opened);
-	*value = s->db ? rocksdb_get_cf(s->db, s->read, s->family[f], key.p, key.n, n, &err) : NULL;
+	*value = s->db && s->family[f]
+			 ? rocksdb_get_cf(s->db, s->read, s->family[f], key.p, key.n, n, &err)
+			 : NULL;
 	rc = s->db ? classify(err) : -EIO;
 	pthread_rwlock_unlock(&s->opened);
 	if (rc)
@@ -418,7 +473,8 @@ struct store_iter *store_iter_new(struct store *s, enum store_family f, struct s
 
 	pthread_rwlock_rdlock(&s->opened);
 	it->store = s;
-	if (!s->db)
+	it->absent = s->db && !s->family[f];
+	if (!s->db || it->absent)
 		return it;
 	it->read = rocksdb_readoptions_create();
 	it->it = rocksdb_create_iterator_cf(s->db, it->read, s->family[f]);
@@ -461,7 +517,7 @@ void store_iter_next(struct store_iter *it)
 int store_iter_end(struct store_iter *it)
 {
 	char *err = NULL;
-	int rc = -EIO;
+	int rc = it->absent ? 0 : -EIO;
 
 	if (it->it) {
 		rocksdb_iter_get_error(it->it, &err);
@@ -548,6 +604,26 @@ struct store_key store_key_suspension(uint64_t number)
 	return k;
 }
 
+struct store_key store_key_park(uint64_t park)
+{
+	struct store_key k = { .b = "\x01"
+				    "d",
+			       .n = 2 };
+
+	key_u64(&k, park);
+	return k;
+}
+
+struct store_key store_key_parked(uint64_t park, uint64_t ta, uint32_t idx)
+{
+	struct store_key k = { .n = 0 };
+
+	key_u64(&k, park);
+	key_u64(&k, ta);
+	key_u32(&k, idx);
+	return k;
+}
+
 static uint64_t read_u64(const char *p)
 {
 	uint64_t v;
@@ -594,11 +670,29 @@ bool store_mark_reported(struct span value)
 	return value.n && value.p[0] == 'r';
 }
 
+bool store_key_parked_parse(struct span key, uint64_t *park, uint64_t *ta, uint32_t *idx)
+{
+	usec_t first;
+
+	if (!store_key_due_parse(key, &first, ta, idx))
+		return false;
+	*park = (uint64_t)first;
+	return true;
+}
+
+bool store_key_park_parse(struct span key, uint64_t *park)
+{
+	if (key.n != 10 || key.p[0] != 1 || key.p[1] != 'd')
+		return false;
+	*park = read_u64(key.p + 2);
+	return true;
+}
+
 size_t store_ta_head_encode(const struct cdb_ref *ref, char *dst)
 {
 	struct wire_w w = wire_writer(dst, STORE_TA_HEAD);
 
-	wire_put_u8(&w, FORMAT);
+	wire_put_u8(&w, TA_FORMAT);
 	wire_put_u64(&w, ref->seg);
 	wire_put_u64(&w, ref->gen);
 	wire_put_u64(&w, ref->off);
@@ -611,7 +705,7 @@ int store_ta_decode(struct span value, struct cdb_ref *ref, struct span *envelop
 	struct wire_r r = wire_reader(value);
 	uint8_t format = wire_get_u8(&r);
 
-	if (format != FORMAT && format != FORMAT_AGAIN)
+	if (format != TA_FORMAT && format != TA_FORMAT_AGAIN)
 		return -EUCLEAN;
 	ref->seg = wire_get_u64(&r);
 	ref->gen = wire_get_u64(&r);
@@ -625,12 +719,12 @@ int store_ta_decode(struct span value, struct cdb_ref *ref, struct span *envelop
 
 void store_ta_set_again(char *head)
 {
-	*head = FORMAT_AGAIN;
+	*head = TA_FORMAT_AGAIN;
 }
 
 bool store_ta_is_again(struct span value)
 {
-	return value.n && *value.p == FORMAT_AGAIN;
+	return value.n && *value.p == TA_FORMAT_AGAIN;
 }
 
 size_t store_deferred_encode(const struct store_deferred *d, char *dst)
@@ -645,6 +739,7 @@ size_t store_deferred_encode(const struct store_deferred *d, char *dst)
 	wire_put_u32(&w, d->attempts);
 	wire_put_u8(&w, d->warned);
 	wire_put_u8(&w, d->stage);
+	wire_put_u64(&w, d->park);
 	wire_put_str(&w, span_head(d->reply, 1000));
 	wire_put_str(&w, span_head(d->route, ROUTE_BYTES_MAX));
 	return w.n;
@@ -653,9 +748,9 @@ size_t store_deferred_encode(const struct store_deferred *d, char *dst)
 int store_deferred_decode(struct span value, struct store_deferred *out)
 {
 	struct wire_r r = wire_reader(value);
-	uint8_t format = wire_get_u8(&r), flags = format == DEFERRED_FORMAT ? wire_get_u8(&r) : 0;
+	uint8_t format = wire_get_u8(&r), flags = format >= 2 ? wire_get_u8(&r) : 0;
 
-	if (format != DEFERRED_FORMAT && format != 1)
+	if (format < 1 || format > DEFERRED_FORMAT)
 		return -EUCLEAN;
 	out->held = flags & DEFERRED_HELD;
 	out->forced = flags & DEFERRED_FORCED;
@@ -664,7 +759,33 @@ int store_deferred_decode(struct span value, struct store_deferred *out)
 	out->attempts = wire_get_u32(&r);
 	out->warned = wire_get_u8(&r);
 	out->stage = wire_get_u8(&r);
+	out->park = format >= 3 ? wire_get_u64(&r) : 0;
 	out->reply = wire_get_str(&r);
-	out->route = format == DEFERRED_FORMAT ? wire_get_str(&r) : span_of("", 0);
+	out->route = format >= 2 ? wire_get_str(&r) : span_of("", 0);
+	return wire_done(&r) ? 0 : -EUCLEAN;
+}
+
+size_t store_park_encode(const struct store_park *p, char *dst)
+{
+	struct wire_w w = wire_writer(dst, STORE_PARK_MAX);
+
+	wire_put_u8(&w, PARK_FORMAT);
+	wire_put_u64(&w, p->suspension);
+	wire_put_u64(&w, (uint64_t)p->wall_next);
+	wire_put_u32(&w, p->failures);
+	wire_put_str(&w, span_head(p->route, ROUTE_BYTES_MAX));
+	return w.n;
+}
+
+int store_park_decode(struct span value, struct store_park *out)
+{
+	struct wire_r r = wire_reader(value);
+
+	if (wire_get_u8(&r) != PARK_FORMAT)
+		return -EUCLEAN;
+	out->suspension = wire_get_u64(&r);
+	out->wall_next = (usec_t)wire_get_u64(&r);
+	out->failures = wire_get_u32(&r);
+	out->route = wire_get_str(&r);
 	return wire_done(&r) ? 0 : -EUCLEAN;
 }

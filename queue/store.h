@@ -2,11 +2,17 @@
  * queue/store.h - the database of both queues: one RocksDB with a column family per kind of record.
  *
  *   meta     format, id reservation, ranges of segments that are accounted for, files that are
- * finished, suspensions ibdb     transaction -> where its content is and its envelope; transaction
- * + recipient -> finished defedb   transaction + recipient -> when to try again or that it is held,
- * what happened so far due      time + transaction + recipient -> nothing: the index of defedb by
- * time; held ones are not in it
+ *            finished, suspensions, heads of what is parked
+ *   ibdb     transaction -> where its content is and its envelope; transaction + recipient ->
+ *            finished
+ *   defedb   transaction + recipient -> when to try again or that it is held or parked, what
+ *            happened so far
+ *   due      time + transaction + recipient -> nothing: the index of defedb by time; held ones are
+ *            not in it, parked ones at the time of their warning or return
+ *   parked   number of a destination + transaction + recipient -> nothing: what waits for it, oldest
+ *            first
  *
+ * Older:   a database of format 1 has no `parked`; it gets it when it is opened for writing.
  * Threads: the committer alone writes; others read (iterators and gets are safe in any thread).
  * Keys:    numbers big-endian, so that they sort.
  * Locks:   readers hold `opened` for reading while an iterator lives; only store_reopen() takes it
@@ -21,7 +27,14 @@
 #include "core/route.h"
 #include "core/span.h"
 
-enum store_family { STORE_META = 0, STORE_IBDB, STORE_DEFEDB, STORE_DUE, STORE_FAMILIES };
+enum store_family {
+	STORE_META = 0,
+	STORE_IBDB,
+	STORE_DEFEDB,
+	STORE_DUE,
+	STORE_PARKED,
+	STORE_FAMILIES
+};
 
 struct store;
 
@@ -97,9 +110,13 @@ struct store_key store_key_word(const char *word);      /* meta: "format", "ids"
 struct store_key store_key_segment(uint64_t seg);       /* meta: 's' + seg */
 struct store_key store_key_file(uint64_t ta);           /* meta: 'f' + ta: own file is finished */
 struct store_key store_key_suspension(uint64_t number); /* meta: 'p' + number */
+struct store_key store_key_park(uint64_t park);         /* meta: 'd' + number: its head */
+struct store_key store_key_parked(uint64_t park, uint64_t ta, uint32_t idx);
 /* What kind of ibdb or defedb key: true and the parts; *is_rcpt: with a recipient. */
 bool store_key_parse(struct span key, uint64_t *ta, uint32_t *idx, bool *is_rcpt);
 bool store_key_due_parse(struct span key, usec_t *wall, uint64_t *ta, uint32_t *idx);
+bool store_key_parked_parse(struct span key, uint64_t *park, uint64_t *ta, uint32_t *idx);
+bool store_key_park_parse(struct span key, uint64_t *park);
 
 /* ibdb value of transaction + recipient. reported: when it finished a DSN about the transaction was
  * out, so that the next one has only the header. */
@@ -117,12 +134,13 @@ bool store_ta_is_again(struct span value);
 
 /* defedb value. */
 struct store_deferred {
-	usec_t wall_next;
+	usec_t wall_next; /* its row in `due`; of a parked one: when it is warned about or returned */
 	usec_t wall_last; /* of the last attempt; 0: never tried */
 	uint32_t attempts;
 	uint8_t warned;    /* a delay warning was sent */
 	uint8_t stage;     /* enum msg_stage */
 	bool held;         /* by the operator: not in `due`, wall_next says nothing */
+	uint64_t park;     /* parked under this number; 0: it is not */
 	bool forced;       /* route is the operator's: smar is not asked */
 	struct span reply; /* last reply */
 	struct span route; /* encoded; empty: that of the envelope */
@@ -130,5 +148,16 @@ struct store_deferred {
 enum { STORE_DEFERRED_MAX = 1100 + ROUTE_BYTES_MAX };
 size_t store_deferred_encode(const struct store_deferred *d, char *dst);
 int store_deferred_decode(struct span value, struct store_deferred *out);
+
+/* The head of what is parked together: under a destination or a suspension, queue/park.h. */
+struct store_park {
+	uint64_t suspension; /* its number; 0: a destination */
+	usec_t wall_next;    /* closed until then; 0: open */
+	uint32_t failures;
+	struct span route; /* encoded */
+};
+enum { STORE_PARK_MAX = 32 + ROUTE_BYTES_MAX };
+size_t store_park_encode(const struct store_park *p, char *dst);
+int store_park_decode(struct span value, struct store_park *out);
 
 #endif

@@ -3,8 +3,8 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "core/wire.h"
-#include "queue/change.h"
 #include "queue/outcome.h"
+#include "queue/park.h"
 #include "queue/qmgr_stats.h"
 #include "queue/qrow.h"
 
@@ -28,7 +28,7 @@ static struct qmgr *qm;
 
 /* ---- asking */
 
-bool suspend_any(void)
+static bool suspend_any(void)
 {
 	return atomic_load_explicit(&any, memory_order_relaxed) != 0;
 }
@@ -58,41 +58,34 @@ uint64_t suspend_number(const struct ta *ta, uint32_t idx, const struct route *r
 	return s ? s->number : 0;
 }
 
-usec_t suspend_until(const struct ta *ta, uint32_t idx, const struct route *route)
-{
-	const struct suspension *s = find(ta, idx, route);
-
-	if (!s)
-		return 0;
-	usec_t most = qmgr_live(qm)->retry_max_delay,
-	       left = s->wall_until ? s->wall_until - clock_wall() : most;
-	return clock_steady() + (left < most ? left : most);
-}
-
 uint32_t *suspend_take(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned *count,
 		       const struct route *route)
 {
 	if (!suspend_any())
 		return NULL;
 	uint32_t *rest = xmalloc(2 * (size_t)*count * sizeof *rest), *away = rest + *count;
-	unsigned n = 0, left = 0;
-	usec_t wall = 0;
+	const struct suspension **by = xmalloc(*count * sizeof *by);
+	unsigned n = 0, left = 0, from = 0, to;
 
 	for (unsigned i = 0; i < *count; i++) {
-		usec_t until = suspend_until(ta, idx[i], route);
+		const struct suspension *s = find(ta, idx[i], route);
 
-		if (until) {
-			wall = !wall || until < wall ? until : wall;
+		if (s) {
+			by[n] = s;
 			away[n++] = idx[i];
 		} else {
 			rest[left++] = idx[i];
 		}
 	}
 	*count = left;
-	if (n) {
-		stats_add(QMGR_STAT_SUSPENDED, n);
-		outcome_spill(l, ta, away, n, wall);
+	stats_add(QMGR_STAT_SUSPENDED, n);
+	/* Those of one suspension together; mostly there is one only. */
+	for (; from < n; from = to) {
+		for (to = from + 1; to < n && by[to] == by[from]; to++)
+			;
+		outcome_park(l, ta, away + from, to - from, by[from]->park, SPAN(""));
 	}
+	free(by);
 	return rest;
 }
 
@@ -101,6 +94,7 @@ uint32_t *suspend_take(struct qloop *l, struct ta *ta, const uint32_t *idx, unsi
 static void suspension_free(struct suspension *s)
 {
 	select_free(s->select);
+	park_put(s->park);
 	free(s);
 }
 
@@ -154,6 +148,8 @@ static void list_add(struct suspension *own)
 	l->s[n] = own;
 	if (own->number > last_number)
 		last_number = own->number;
+	own->park = park_get_suspension(own->number);
+	atomic_store(&own->park->wall_next, own->wall_until);
 	publish(l);
 }
 
@@ -225,6 +221,17 @@ static struct suspension *decode(struct span value)
 	return own;
 }
 
+/* One that ended shortly before qmgr did, so that some still wait for it. */
+static void open_if_ended(struct park *p, void *ctx)
+{
+	(void)ctx;
+	for (unsigned i = 0; now && i < now->count; i++)
+		if (now->s[i]->number == p->suspension)
+			return;
+	if (p->suspension)
+		park_open(p);
+}
+
 int suspend_load(struct qmgr *q)
 {
 	struct store_key from = store_key_suspension(0);
@@ -247,6 +254,7 @@ int suspend_load(struct qmgr *q)
 		s->number = __builtin_bswap64(number);
 		list_add(s);
 	}
+	parks_each(open_if_ended, NULL);
 	return store_iter_end(it);
 }
 
@@ -283,6 +291,7 @@ static void in_force(struct qloop *l, void *arg)
 	if (p->ends) {
 		struct ended *e = xcalloc(1, sizeof *e);
 
+		park_open(p->s->park);
 		p->ended(p->arg, select_text(p->s->select));
 		e->s = p->s;
 		rcu_later(&e->rcu, free_ended);
@@ -314,7 +323,10 @@ void suspend_add(struct qmgr *q, struct select *own, usec_t wall_until,
 	struct pending *p = xcalloc(1, sizeof *p);
 
 	p->s = xcalloc(1, sizeof *p->s);
-	*p->s = (struct suspension){ ++last_number, clock_wall(), wall_until, own };
+	*p->s = (struct suspension){ .number = ++last_number,
+				     .wall_since = clock_wall(),
+				     .wall_until = wall_until,
+				     .select = own };
 	p->added = fn;
 	p->arg = arg;
 	send_off(q, p);
@@ -343,7 +355,6 @@ static void over(void *arg, struct span text)
 	(void)arg;
 	log_event(LOG_LV_INFO, LOG_SEV_INFO, "suspend", "stat=a suspension is over, select=%.*s",
 		  (int)(text.n < 200 ? text.n : 200), text.p);
-	change_retry(qm, text);
 }
 
 static void on_tick(struct timer *t)

@@ -379,6 +379,7 @@ int main(void)
 
 	thread_main_register();
 	aq_init(1000);
+	parks_init();
 	occ_init(&s);
 	loop.loop = loop_new();
 	dests = dests_new(&loop, no_timer);

@@ -42,6 +42,17 @@ static void judges(void)
 	}
 	struct feedback_numbers n = base;
 	const char *cause;
+	n.backlog_count = 11999;
+	is_int(feedback_judge(&n, FEEDBACK_FREE, &cause), FEEDBACK_FREE,
+	       "twelve times AQ is parked");
+	n.backlog_count = 12000;
+	is_int(feedback_judge(&n, FEEDBACK_FREE, &cause), FEEDBACK_SLOW, "more than that");
+	is_str(cause, "backlog", "which is the cause");
+	n.backlog_count = 15200;
+	is_int(feedback_judge(&n, FEEDBACK_SLOW, &cause), FEEDBACK_STOP, "sixteen times");
+	n.backlog_count = 12000;
+	is_int(feedback_judge(&n, FEEDBACK_STOP, &cause), FEEDBACK_SLOW, "less again");
+	n = base;
 	n.memory_total_bytes = n.memory_free_bytes = 0;
 	is_int(feedback_judge(&n, FEEDBACK_FREE, &cause), FEEDBACK_FREE, "memory is not known");
 }

@@ -1,10 +1,12 @@
 #include "queue/store.h"
 
+#include "core/wire.h"
 #include "tests/tap.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +45,48 @@ static void keys(void)
 	ok(store_key_due_parse(store_key_span(&due), &wall, &ta, &idx) && wall == 1000 && ta == 5 &&
 		   idx == 7,
 	   "due key");
+	struct store_key parked = store_key_parked(9, 5, 7), head = store_key_park(9);
+	uint64_t park;
+	ok(store_key_parked_parse(store_key_span(&parked), &park, &ta, &idx) && park == 9 &&
+		   ta == 5 && idx == 7,
+	   "parked key");
+	ok(store_key_park_parse(store_key_span(&head), &park) && park == 9, "key of its head");
+	struct store_key younger = store_key_parked(9, 6, 0), next = store_key_parked(10, 1, 0);
+	ok(memcmp(parked.b, younger.b, 20) < 0 && memcmp(younger.b, next.b, 20) < 0,
+	   "parked ones sort by destination, then by arrival");
+	struct store_key suspension = store_key_suspension(9);
+	ok(!store_key_park_parse(store_key_span(&suspension), &park), "another row of meta");
 	ok(!store_key_parse(SPAN("short"), &ta, &idx, &is_rcpt), "a key of another length is none");
+}
+
+/* As versions before this one wrote them: format, flags (from 2 on), two times, attempts, warned,
+ * stage, reply, route (from 2 on). */
+static void older_records(void)
+{
+	char buf[100];
+	struct store_deferred out;
+	struct wire_w w;
+
+	for (uint8_t format = 1; format <= 2; format++) {
+		w = wire_writer(buf, sizeof buf);
+		wire_put_u8(&w, format);
+		if (format == 2)
+			wire_put_u8(&w, 1);
+		wire_put_u64(&w, 1);
+		wire_put_u64(&w, 2);
+		wire_put_u32(&w, 3);
+		wire_put_u8(&w, 1);
+		wire_put_u8(&w, 6);
+		wire_put_str(&w, SPAN("later"));
+		if (format == 2)
+			wire_put_str(&w, SPAN("route"));
+		out.park = 99;
+		ok(!store_deferred_decode(span_of(buf, w.n), &out) && !out.park &&
+			   out.wall_next == 1 && out.wall_last == 2 && out.attempts == 3 &&
+			   out.warned == 1 && out.stage == 6 && span_eq(out.reply, SPAN("later")) &&
+			   out.held == (format == 2) && out.route.n == (format == 2 ? 5u : 0u),
+		   "deferred record of format %u", format);
+	}
 }
 
 static void records(void)
@@ -64,13 +107,28 @@ static void records(void)
 	ok(out.wall_next == 1 && out.attempts == 3 && out.warned == 1 &&
 		   span_eq(out.reply, d.reply),
 	   "comes back");
-	ok(!out.held && !out.forced && !out.route.n, "neither held nor sent elsewhere");
+	ok(!out.park && !out.held && !out.forced && !out.route.n,
+	   "neither parked nor held nor sent elsewhere");
 	d.held = d.forced = true;
+	d.park = 77;
 	d.route = SPAN("route");
 	n = store_deferred_encode(&d, buf);
 	ok(!store_deferred_decode(span_of(buf, n), &out) && out.held && out.forced &&
-		   span_eq(out.route, d.route),
-	   "held, with another route");
+		   out.park == 77 && span_eq(out.route, d.route),
+	   "held, parked, with another route");
+	older_records();
+	struct store_park p = { .suspension = 3,
+				.wall_next = 4,
+				.failures = 5,
+				.route = SPAN("r") },
+			  q;
+	n = store_park_encode(&p, buf);
+	ok(!store_park_decode(span_of(buf, n), &q) && q.suspension == 3 && q.wall_next == 4 &&
+		   q.failures == 5 && span_eq(q.route, p.route),
+	   "head of a park");
+	ok(store_park_decode(span_of(buf, n - 1), &q) && store_park_decode(SPAN("\2"), &q),
+	   "cut, or of another format");
+	n = store_deferred_encode(&d, buf);
 	for (size_t i = 0; i < n; i++)
 		if (store_deferred_decode(span_of(buf, i), &out) == 0)
 			ok(false, "cut at %zu", i);
@@ -226,6 +284,61 @@ static void refused(void)
 	ok(s == NULL && why[0], "a corrupt database is refused and says why: %s", why);
 }
 
+/* A database of the first format: four families, no `parked`. */
+static void older(void)
+{
+	static const char *const name[] = { "default", "ibdb", "defedb", "due" };
+	const rocksdb_options_t *options[4];
+	rocksdb_column_family_handle_t *f[4];
+	rocksdb_options_t *o = rocksdb_options_create();
+	rocksdb_writeoptions_t *wo = rocksdb_writeoptions_create();
+	struct store_key k = store_key_ta(7), format = store_key_word("format");
+	struct store_batch *b = store_batch_new();
+	char *err = NULL, *v;
+	bool created;
+	size_t n;
+
+	rocksdb_options_set_create_if_missing(o, 1);
+	rocksdb_options_set_create_missing_column_families(o, 1);
+	rocksdb_options_set_wal_dir(o, log_dir);
+	for (int i = 0; i < 4; i++)
+		options[i] = o;
+	rocksdb_t *db = rocksdb_open_column_families(o, dir, 4, name, options, f, &err);
+	rocksdb_put_cf(db, wo, f[0], format.b, format.n, "\1", 1, &err);
+	rocksdb_put_cf(db, wo, f[1], k.b, k.n, "old", 3, &err);
+	for (int i = 0; i < 4; i++)
+		rocksdb_column_family_handle_destroy(f[i]);
+	rocksdb_close(db);
+	ok(!err, "a database of the first format");
+	setup.read_only = true;
+	struct store *s = open_it(&created);
+	ok(s && !store_get(s, STORE_IBDB, store_key_span(&k), &v, &n), "can be read as it is");
+	free(s ? v : NULL);
+	ok(s && store_get(s, STORE_PARKED, store_key_span(&k), &v, &n) == -ENOENT,
+	   "nothing is parked in it");
+	struct store_iter *it = store_iter_new(s, STORE_PARKED, SPAN(""));
+	ok(!store_iter_valid(it) && !store_iter_end(it), "no row at all");
+	store_close(s);
+	setup.read_only = false;
+	s = open_it(&created);
+	ok(s && !created && !store_get(s, STORE_META, store_key_span(&format), &v, &n) && n == 1 &&
+		   *v == 2,
+	   "opened for writing it is of today's format");
+	free(s ? v : NULL);
+	store_put(s, b, STORE_PARKED, store_key_span(&k), SPAN(""));
+	is_int(store_write(s, b), 0, "and has the family");
+	store_put(s, b, STORE_META, store_key_span(&format), SPAN("\3"));
+	store_write(s, b);
+	store_close(s);
+	char why[300];
+	int error;
+	s = store_open(&setup, &error, why, sizeof why, &created);
+	ok(!s && error == -EPROTONOSUPPORT, "one of tomorrow is refused: %s", why);
+	store_batch_free(b);
+	rocksdb_options_destroy(o);
+	rocksdb_writeoptions_destroy(wo);
+}
+
 int main(void)
 {
 	snprintf(dir, sizeof dir, "%s/defedb", tap_tmpdir());
@@ -247,5 +360,10 @@ int main(void)
 	mkdir(dir, 0700);
 	mkdir(log_dir, 0700);
 	half_made();
+	snprintf(dir, sizeof dir, "%s/defedb3", tap_tmpdir());
+	snprintf(log_dir, sizeof log_dir, "%s/ibdb3", tap_tmpdir());
+	mkdir(dir, 0700);
+	mkdir(log_dir, 0700);
+	older();
 	return plan_done();
 }
