@@ -248,7 +248,8 @@ static bool obeys(struct model_rcpt *r, usec_t at)
 	}
 }
 
-static void outcome(struct model_message *m, unsigned idx, uint8_t what)
+/* unreached: it waits for its host, which may be up again at any time. */
+static void outcome(struct model_message *m, unsigned idx, uint8_t what, bool unreached)
 {
 	struct model_rcpt *r = &m->rcpt[idx];
 
@@ -265,7 +266,7 @@ static void outcome(struct model_message *m, unsigned idx, uint8_t what)
 		fails(r);
 	} else if (!m->dsn || !too_old(m)) {
 		r->later_at = sim_now();
-		r->not_before = sim_now() + model->retry_min;
+		r->not_before = unreached ? 0 : sim_now() + model->retry_min;
 	}
 }
 
@@ -287,7 +288,7 @@ static void answer(struct sim_attempt *a)
 	for (uint32_t i = 0; i < a->env.rcpt_count; i++) {
 		each[i] = model->calm ? MSG_DONE : r.failure ? MSG_LATER : random_outcome();
 		/* Known before qmgr is told. */
-		outcome(m, a->env.rcpt[i].idx, each[i]);
+		outcome(m, a->env.rcpt[i].idx, each[i], r.failure);
 	}
 	sim_result(a, &r);
 }

@@ -103,11 +103,12 @@ static void only_one(void *arg)
 	mail("b@d9.test", &r);
 	mail("c@d9.test", &r);
 	sim_ok(sim_attempt_count() == 1, "%u attempts, want 1", sim_attempt_count());
-	while (sim_attempts) {
-		sim_done(sim_attempts);
-		sim_pass(10 * USEC_PER_MSEC);
+	/* It says that the host is up; then the others come. */
+	for (unsigned i = 0; i < 3; i++) {
+		while (sim_attempts)
+			sim_done(sim_attempts);
+		sim_pass(SEC);
 	}
-	sim_pass(SEC);
 	sim_ok(!sim_rows().ibdb, "not all were delivered");
 }
 
