@@ -206,10 +206,12 @@ static struct model_message *new_notice(const struct sim_attempt *a)
 	struct buf text = { 0 };
 
 	m->dsn = true;
+	m->arrival = a->env.wall_arrival;
 	m->fate = MODEL_ACCEPTED;
 	m->count = 1;
 	model->notices++;
 	sim_ok(a->env.rcpt_count == 1 && !a->env.sender.n, "a notice to many, or with a sender");
+	sim_ok(m->arrival <= sim_now(), "a notice from the future");
 	if (sim_content(a, &text) && !buf_add(&text, "", 1))
 		read_notice(text.p + text.r);
 	buf_release(&text);
@@ -262,9 +264,9 @@ static void outcome(struct model_message *m, unsigned idx, uint8_t what, bool un
 		ends(r, sim_now());
 	} else if (obeys(r, sim_now())) {
 		return;
-	} else if (what == MSG_FAILED || (too_old(m) && !m->dsn)) {
+	} else if (what == MSG_FAILED || too_old(m)) {
 		fails(r);
-	} else if (!m->dsn || !too_old(m)) {
+	} else {
 		r->later_at = sim_now();
 		r->not_before = unreached ? 0 : sim_now() + model->retry_min;
 	}
