@@ -12,18 +12,26 @@ bool xtext_is_ascii(struct span s)
 
 /* ---- UTF-8, RFC 3629 */
 
+enum { NO_LEAD = 4 };
+
+/* How many bytes follow this one. */
+static unsigned lead_bytes(unsigned char c)
+{
+	if (c < 0x80)
+		return 0;
+	if (c < 0xc2 || c > 0xf4)
+		return NO_LEAD;
+	return c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+}
+
 int32_t xtext_next(struct span *rest)
 {
 	static const int32_t least[] = { 0, 0x80, 0x800, 0x10000 };
 	const unsigned char *p = (const unsigned char *)rest->p;
-	unsigned more = p[0] < 0x80                   ? 0
-			: p[0] >= 0xc2 && p[0] < 0xe0 ? 1
-			: p[0] >= 0xe0 && p[0] < 0xf0 ? 2
-			: p[0] >= 0xf0 && p[0] < 0xf5 ? 3
-						      : 9;
+	unsigned more = lead_bytes(p[0]);
 	int32_t c = more ? p[0] & (0x3f >> more) : p[0];
 
-	if (more >= rest->n) {
+	if (more == NO_LEAD || more >= rest->n) {
 		*rest = span_from(*rest, 1);
 		return more ? -1 : c;
 	}

@@ -66,6 +66,8 @@ int main(void)
 	      "d\xe2\x82\xac\xf0\x9f\x98\x80+=\\ \x01@x",
 	      "fr\\x{E9}d\\x{20AC}\\x{1F600}\\x{2B}\\x{3D}\\x{5C}\\x{20}\\x{01}@x");
 	check(xtext_utf8_encode, "a\xff\xc3", "a??");
+	check(xtext_utf8_encode, "\xff\x80\xf5 long enough for any length",
+	      "???\\x{20}long\\x{20}enough\\x{20}for\\x{20}any\\x{20}length");
 	ok(xtext_is_ascii(SPAN("abc")) && !xtext_is_ascii(SPAN("\xc3\xa9")), "is it ASCII");
 	return plan_done();
 }

@@ -110,7 +110,7 @@ static void records(void)
 	returned(base, &ref, 0x300, 1000, true, header_only, 6, false, "binary content");
 
 	size_t n = 1000 * 100;
-	char *big = malloc(n);
+	char *big = malloc(n + 1);
 	for (size_t i = 0; i < n; i += 100)
 		snprintf(big + i, 101, "%-98s\r\n", "X:");
 	ref = store(0x400, span_of(big, n), (uint32_t)n, 0);
