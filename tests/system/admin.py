@@ -577,7 +577,8 @@ def damaged(what, hurt, words):
     g.kill9()
     r = cdb(g, 'rebuild', '-n')
     t.ok(r.returncode == 0 and all(i in r.stdout for i in ids), what + ': rebuild -n lists them', r.stdout)
-    r = subprocess.run([os.path.join(t.BIN, 'cdbctl'), 'rebuild'], cwd=g.spool, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    r = subprocess.run([os.path.join(t.BIN, 'cdbctl'), 'rebuild'], cwd=g.spool, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                       env=t.leaky_env())
     t.ok(r.returncode == 0 and 'Made' in r.stdout, what + ': rebuild, by root if that is who we are', r.stdout)
     t.equal(set(mailq(g)), ids, what + ': all are there')
     modes = {os.stat(f).st_uid for d in ('defedb', 'ibdb') for f in database_files(g, '', d)}

@@ -325,6 +325,14 @@ def add_option(text, name, value):
     return text if name in text else '%s %s = %s;' % (text, name, value)
 
 
+def leaky_env():
+    """For tools that leave what they have to the end of the process."""
+    env = dict(os.environ)
+    if SANITIZED:
+        env['ASAN_OPTIONS'] = ':'.join(filter(None, [os.environ.get('ASAN_OPTIONS'), 'detect_leaks=0']))
+    return env
+
+
 class Gateway:
     """mcp and its four components on a spool. Raw text for the sections in qmgr, smtps, smtpc, smar."""
 
@@ -366,7 +374,7 @@ class Gateway:
     def tool(self, *argv, **kw):
         """A program of ours in the spool; CompletedProcess with text of both outputs."""
         return subprocess.run([os.path.join(BIN, argv[0])] + list(argv[1:]), cwd=self.spool, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, errors='replace', timeout=LONG, **demote(), **kw)
+                              stderr=subprocess.STDOUT, text=True, errors='replace', timeout=LONG, env=leaky_env(), **demote(), **kw)
 
     # ---- life
     def launch(self):
