@@ -143,6 +143,33 @@ static void unpend(struct ta *ta)
 	ta->c.pending = false;
 }
 
+/* Was the commit of this file made before, whatever became of it since? The client may still wait
+ * for the answer, but its worker lost the link. Another try would deliver it again, from a file
+ * that is about to go. 1, 0, or -errno. */
+static int file_was_here(struct committer *c, uint64_t ta)
+{
+	struct store_key rows[] = { store_key_ta(ta), store_key_file(ta) };
+	static const enum store_family family[] = { STORE_IBDB, STORE_META };
+
+	if (aq_find(ta))
+		return 1;
+	for (const struct file_gone *f = c->files; f; f = f->next)
+		if (f->ta == ta)
+			return 1;
+	for (unsigned i = 0; i < 2; i++) {
+		char *value;
+		size_t n;
+		int rc = store_get(c->store, family[i], store_key_span(&rows[i]), &value, &n);
+
+		if (rc == -ENOENT)
+			continue;
+		if (!rc)
+			free(value);
+		return rc ? rc : 1;
+	}
+	return 0;
+}
+
 /* After the sync: is it durable? Then it counts from now on. */
 static int settle(struct committer *c, struct ta *ta)
 {
@@ -151,8 +178,9 @@ static int settle(struct committer *c, struct ta *ta)
 	if (ta->error)
 		return ta->error;
 	if (!ta->ref.seg) {
-		if (aq_find(ta->id))
-			return -EALREADY;
+		error = file_was_here(c, ta->id);
+		if (error)
+			return error > 0 ? -EALREADY : error;
 		error = sync_file(c, ta->id);
 		if (error)
 			return error;

@@ -84,6 +84,8 @@ uint64_t sim_next_id(void);
 uint64_t sim_commit(const struct sim_message *m);
 /* The same, and waits for the answer. Returns its code: 0 accepted. */
 int sim_accept(const struct sim_message *m, uint64_t *ta);
+/* Asks again for that commit, as a worker whose link broke before the answer, and waits. */
+int sim_accept_again(const struct sim_message *m, uint64_t ta);
 /* One recipient that smar is asked for. */
 uint64_t sim_mail(const char *sender, const char *rcpt);
 /* conn_open; the code of the answer. */

@@ -209,42 +209,67 @@ static int write_record(const struct sim_message *m, uint64_t ta, struct span en
 	return rc;
 }
 
+static int ask_commit(const struct commit *c, struct span envelope)
+{
+	struct msg_commit out = { .ta = c->ta,
+				  .seg = c->ref.seg,
+				  .gen = c->ref.gen,
+				  .off = c->ref.off,
+				  .len = c->ref.len,
+				  .envelope = envelope };
+
+	return link_put(peers.smtps, c->ta, commit, &out);
+}
+
 uint64_t sim_commit(const struct sim_message *m)
 {
 	struct buf envelope = { 0 };
-	struct msg_commit out = { .ta = m->id ? m->id : sim_next_id() };
-	struct cdb_ref ref;
+	struct commit c = { .ta = m->id ? m->id : sim_next_id(), .code = -1 };
 
-	encode(m, out.ta, &envelope);
-	int rc = write_record(m, out.ta, buf_span(&envelope), &ref);
+	encode(m, c.ta, &envelope);
+	int rc = write_record(m, c.ta, buf_span(&envelope), &c.ref);
 	if (!rc) {
 		if (peers.commit_count == COMMITS_MAX)
 			panic("sim: too many commits");
-		peers.commits[peers.commit_count++] = (struct commit){ out.ta, -1, ref };
-		out.seg = ref.seg;
-		out.gen = ref.gen;
-		out.off = ref.off;
-		out.len = ref.len;
-		out.envelope = buf_span(&envelope);
-		rc = link_put(peers.smtps, out.ta, commit, &out);
+		peers.commits[peers.commit_count++] = c;
+		rc = ask_commit(&c, buf_span(&envelope));
 	}
 	buf_release(&envelope);
-	return rc ? 0 : out.ta;
+	return rc ? 0 : c.ta;
+}
+
+/* Time passes until the answer is there. */
+static int code_of(uint64_t ta)
+{
+	usec_t limit = sim_now() + 60 * (usec_t)USEC_PER_SEC;
+
+	sim_settle();
+	while (commit_of(ta)->code < 0 && sim_step(limit))
+		;
+	return commit_of(ta)->code;
 }
 
 int sim_accept(const struct sim_message *m, uint64_t *ta)
 {
 	uint64_t id = sim_commit(m);
-	usec_t limit = sim_now() + 60 * (usec_t)USEC_PER_SEC;
 
 	if (ta)
 		*ta = id;
 	if (!sim_ok(id != 0, "a record cannot be written"))
 		return -1;
-	sim_settle();
-	while (commit_of(id)->code < 0 && sim_step(limit))
-		;
-	return commit_of(id)->code;
+	return code_of(id);
+}
+
+int sim_accept_again(const struct sim_message *m, uint64_t ta)
+{
+	struct buf envelope = { 0 };
+	struct commit *c = commit_of(ta);
+
+	encode(m, ta, &envelope);
+	c->code = -1;
+	sim_ok(!ask_commit(c, buf_span(&envelope)), "a commit cannot be asked for again");
+	buf_release(&envelope);
+	return code_of(ta);
 }
 
 uint64_t sim_mail(const char *sender, const char *rcpt)
