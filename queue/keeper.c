@@ -52,6 +52,7 @@ struct ordered {
 };
 
 static struct keeper *the;
+static _Atomic uint64_t moves;
 
 /* ---- loading */
 
@@ -174,41 +175,56 @@ static bool activate(struct ta *ta, uint32_t idx)
 	return true;
 }
 
+/* The transaction in AQ, brought there if need be: *loaded; without any use for it the caller takes it
+ * out again. NULL: *error, -EAGAIN: it is being unloaded or moved, look again soon. */
+static struct ta *find(struct keeper *k, uint64_t id, bool *loaded, int *error)
+{
+	uint64_t before = atomic_load(&moves);
+	struct ta *ta = aq_find(id);
+
+	*loaded = false;
+	*error = -EAGAIN;
+	if (ta)
+		return atomic_load(&ta->active) >= AQ_DYING ? NULL : ta;
+	ta = keeper_load(k->q->store, id, error);
+	if (!ta)
+		return NULL;
+	*error = -EAGAIN;
+	if (!aq_insert(ta)) {
+		aq_ta_free(ta);
+		return NULL;
+	}
+	/* It was moved while it was loaded: this one may have the old place. */
+	if (atomic_load(&moves) != before) {
+		aq_remove(ta);
+		return NULL;
+	}
+	*loaded = true;
+	*error = 0;
+	return ta;
+}
+
 /* 0; -EAGAIN: it is being unloaded, look again soon; others: the row is skipped. wall: that of the
  * row. */
 static int bring(struct keeper *k, uint64_t id, uint32_t idx, usec_t wall)
 {
-	struct ta *ta = aq_find(id);
-	int rc = 0;
+	bool loaded;
+	int rc;
+	struct ta *ta = find(k, id, &loaded, &rc);
 
-	if (!ta) {
-		ta = keeper_load(k->q->store, id, &rc);
-		if (!ta)
-			return rc;
-		if (idx >= ta->env.rcpt_count ||
-		    atomic_load(&ta->rcpt[idx].state) != RCPT_DEFERRED) {
-			aq_ta_free(ta);
-			return -ENOENT;
-		}
-		/* The reclaimer has it for a moment. */
-		if (!aq_insert(ta)) {
-			aq_ta_free(ta);
-			return -EAGAIN;
-		}
-		activate(ta, idx);
-	} else {
-		if (atomic_load(&ta->active) >= AQ_DYING)
-			return -EAGAIN;
-		if (idx >= ta->env.rcpt_count || atomic_load(&ta->rcpt[idx].state) != RCPT_DEFERRED)
-			return -ENOENT;
-		/* It was tried meanwhile, and its new row is not written yet. */
-		if (atomic_load(&ta->rcpt[idx].wall_next) > wall)
-			return -ENOENT;
-		if (!activate(ta, idx))
-			return -EAGAIN;
-	}
-	send_to_loop(k, ta, &idx, 1, atomic_load(&ta->rcpt[idx].park) != 0);
-	return 0;
+	if (!ta)
+		return rc;
+	/* Later than its row: it was tried meanwhile, and its new row is not written yet. */
+	if (idx >= ta->env.rcpt_count || atomic_load(&ta->rcpt[idx].state) != RCPT_DEFERRED ||
+	    (!loaded && atomic_load(&ta->rcpt[idx].wall_next) > wall))
+		rc = -ENOENT;
+	else
+		rc = activate(ta, idx) ? 0 : -EAGAIN;
+	if (!rc)
+		send_to_loop(k, ta, &idx, 1, atomic_load(&ta->rcpt[idx].park) != 0);
+	else if (loaded)
+		aq_remove(ta);
+	return rc;
 }
 
 /* unpark_bring(). */
@@ -216,13 +232,12 @@ static int bring_parked(void *ctx, uint64_t id, uint32_t *idx, unsigned count, u
 {
 	struct keeper *k = ctx;
 	unsigned n = 0;
-	bool dying = false;
-	int rc = 0;
+	bool loaded;
+	int rc;
 
 	rcu_online();
-	struct ta *ta = aq_find(id), *loaded = NULL;
-	if (!ta)
-		ta = loaded = keeper_load(k->q->store, id, &rc);
+	struct ta *ta = find(k, id, &loaded, &rc);
+	bool dying = rc == -EAGAIN;
 	for (unsigned i = 0; ta && i < count && !dying; i++) {
 		if (idx[i] >= ta->env.rcpt_count ||
 		    atomic_load(&ta->rcpt[idx[i]].state) != RCPT_DEFERRED ||
@@ -234,9 +249,7 @@ static int bring_parked(void *ctx, uint64_t id, uint32_t *idx, unsigned count, u
 			dying = true;
 	}
 	if (loaded && !n)
-		aq_ta_free(loaded);
-	else if (loaded && !aq_insert(loaded))
-		panic("two loaders of one transaction");
+		aq_remove(ta);
 	if (n)
 		send_to_loop(k, ta, idx, n, false);
 	rcu_offline();
@@ -275,10 +288,6 @@ static unsigned activate_ordered(struct ta *ta, struct ordered *w, bool *left)
 {
 	unsigned n = 0;
 
-	if (atomic_load(&ta->active) >= AQ_DYING) {
-		*left = true;
-		return 0;
-	}
 	for (unsigned i = 0; i < w->count; i++) {
 		uint32_t idx = w->idx[i];
 		uint8_t state =
@@ -310,18 +319,12 @@ static unsigned activate_ordered(struct ta *ta, struct ordered *w, bool *left)
 /* True: later again. */
 static bool bring_ordered(struct keeper *k, struct ordered *w)
 {
-	struct ta *ta = aq_find(w->id);
-	bool loaded = false, left = false;
-	int rc = 0;
+	bool loaded, left = false;
+	int rc;
+	struct ta *ta = find(k, w->id, &loaded, &rc);
 
-	if (!ta) {
-		ta = keeper_load(k->q->store, w->id, &rc);
-		loaded = ta != NULL;
-		if (loaded && !aq_insert(ta)) {
-			aq_ta_free(ta);
-			return true;
-		}
-	}
+	if (!ta && rc == -EAGAIN)
+		return true;
 	if (!ta) {
 		count_gone(w->order, rc == -ENOENT ? w->count : 0, rc == -ENOENT ? 0 : w->count);
 		return false;
@@ -569,4 +572,9 @@ void keeper_after_orders(void (*fn)(struct qloop *l, void *arg), void *arg)
 		add_ordered(k, w);
 	else
 		free(w);
+}
+
+void keeper_moved(void)
+{
+	atomic_fetch_add(&moves, 1);
 }

@@ -29,6 +29,10 @@ void keeper_order(uint64_t id, const uint32_t *idx, unsigned count, struct order
 /* fn(loop 0, arg) when all that was ordered before is in its loop. Any thread. */
 void keeper_after_orders(void (*fn)(struct qloop *l, void *arg), void *arg);
 
+/* Committer: rows of ibdb have got another place, and the keeper can reach their transactions again:
+ * what it is loading just now may be the old one. Before they leave AQ. */
+void keeper_moved(void);
+
 /* Start-up: a transaction from its record in ibdb, with the marks of finished recipients and the
  * records of deferred ones applied; not in the table. NULL: *error, -ENOENT when it is not there.
  */

@@ -5,6 +5,7 @@
 #include "queue/icc.h"
 #include "queue/limits.h"
 #include "queue/occ.h"
+#include "queue/reclaim.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -67,6 +68,7 @@ static void tune(struct qmgr *q, const struct qmgr_options *o)
 	struct committer_setup c;
 	live_committer(o, &c);
 	committer_tune(q->committer, &c);
+	reclaim_kick(q);
 }
 
 int live_reload(struct qmgr *q, struct buf *report)

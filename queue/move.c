@@ -208,6 +208,7 @@ static void finish_batch(struct turn *turn)
 	struct batch *b = caa_container_of(turn, struct batch, turn);
 	struct segments *t = committer_segments(turn->call.committer);
 
+	keeper_moved();
 	for (unsigned i = 0; i < b->count; i++) {
 		struct copy *k = &b->copy[i];
 		struct segment *g = k->ta ? segments_find(t, k->old.seg) : NULL;

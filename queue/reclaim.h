@@ -25,7 +25,7 @@ struct msg_seg_punched;
 int reclaim_start(struct qmgr *q);
 /* Ends it; before the committer ends. */
 void reclaim_stop(void);
-/* Committer: there are segments to look at. */
+/* Any thread: there are segments to look at, or reclaim_delay is another one. */
 void reclaim_kick(void *qmgr);
 /* Any thread: what became of intake_punch(); its process or the link to it has gone. */
 void reclaim_punched(uint64_t instance, const struct msg_seg_punched *m);
