@@ -104,11 +104,11 @@ static int check(const struct envelope *e)
 int envelope_encode(const struct envelope *e, struct buf *out)
 {
 	struct wire_w count = wire_writer(NULL, 0);
-	uint8_t format = format_of(e);
 	int rc = check(e);
 
 	if (rc)
 		return rc;
+	uint8_t format = format_of(e);
 	put_all(&count, e, format);
 	char *to = buf_room(out, count.n);
 	if (!to)

@@ -3,6 +3,7 @@
 #include "core/thread.h"
 #include "tests/tap.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
