@@ -166,11 +166,11 @@ def smx_life():
         mcp.until(lambda: g.events('took', 'smtps'), 'smtps is up')
         check('smtps' in g.ask(), 'answer')
         check('already' in smx(g, 'start').stdout and mcp.alive(pid), 'start again')
+        mcp.until(lambda: len(g.events('start')) == 4, 'all are up')
         r = smx(g, 'status')
         check(r.returncode == 0 and r.stdout.startswith('running'), 'status: %s' % r.stdout)
         for n in mcp.START_ORDER:
             check(re.search(r'^%s +%d$' % (n, g.pid(n)), r.stdout, re.M), 'status of %s: %s' % (n, r.stdout))
-        mcp.until(lambda: len(g.events('start')) == 4, 'all are up')
         check(smx(g, 'reload').returncode == 0, 'reload')
         mcp.until(lambda: len(g.events('signal')) == 4, 'they hear of it')
         g.mode('smar', check=78, check_text='no')

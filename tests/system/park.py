@@ -242,7 +242,9 @@ def warned_and_returned():
     dead, live = Dead(), t.Sink(folder, name='live', dump=True)
     options = dict(SLOW, queue_delay_timeout='2s', queue_return_timeout='6s')
     g = gateway(folder, {'dead.test': dead.port, 'source.test': live.port}, options=options).start()
-    ids = [send(g, 'fred@dead.test', subject=s) for s in 'ab']
+    ids = [send(g, 'fred@dead.test', subject='a')]
+    t.until(lambda: status(g)['parked'] == 1, 'the first is parked')
+    ids.append(send(g, 'fred@dead.test', subject='b'))
     t.until(lambda: status(g)['parked'] == 2, 'both are parked')
     parked = [m['recipients'][0] for m in mailq(g).values()]
     t.equal([(r['state'], r['parked'], r['attempts']) for r in parked], [('deferred', 'down', 1), ('deferred', 'down', 0)],
