@@ -8,6 +8,7 @@
 #include "queue/park.h"
 #include "queue/qmgr_stats.h"
 #include "queue/retry.h"
+#include "queue/routes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -461,6 +462,13 @@ static struct span why_not_tried(const struct park *p)
 		       : SPAN("451 4.4.1 all hosts of this destination are down");
 }
 
+/* It is known not to go there now. Not when qmgr did not look for long: the host may be up. */
+static bool is_hopeless(const struct park *p)
+{
+	return atomic_load(&p->state) == PARK_CLOSED &&
+	       (p->suspension || atomic_load(&p->wall_next) > clock_steady());
+}
+
 static void expire_parked(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
 			  const struct park *p)
 {
@@ -485,9 +493,15 @@ static void event(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned 
 	const struct qmgr_options *o = qmgr_live(l->q);
 	usec_t age = clock_steady() - ta->env.wall_arrival;
 
-	if (age >= o->queue_return_timeout) {
+	if (age >= o->queue_return_timeout && is_hopeless(p)) {
 		expire_parked(l, ta, idx, count, p);
 		dsn_settle(l, ta);
+		return;
+	}
+	/* A last attempt: what is later then is too late. */
+	if (age >= o->queue_return_timeout) {
+		park_probe(p);
+		routes_queue(l, ta, idx, count, false);
 		return;
 	}
 	if (age >= o->queue_delay_timeout) {

@@ -41,8 +41,9 @@ void outcome_spill(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned
  * that have none yet; empty: they get none. */
 void outcome_park(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
 		  struct park *p, struct span why);
-/* The keeper brought them from their park as it is time to warn or to return: that is done, the
- * others are parked again. */
+/* The keeper brought them from their park as it is time to warn or to return: that is done (what is
+ * to be returned is tried once more where that is not known to be in vain), the others are parked
+ * again. */
 void outcome_event(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
 /* Into DEFEDB, not to be tried until they are released. */
 void outcome_hold(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);

@@ -23,6 +23,9 @@
 
 enum park_state { PARK_OPEN = 0, PARK_CLOSED, PARK_PROBING };
 
+/* Numbers of suspensions are below this; above it stand parks whose head is lost. */
+#define PARK_LOST ((uint64_t)1 << 63)
+
 struct park {
 	struct cds_lfht_node by_key, by_id;
 	struct rcu_head rcu;
@@ -106,7 +109,7 @@ void park_open(struct park *p);
 void park_hurry(struct park *p);
 /* This host is up again: the same for all destinations that have it. Loop. */
 void parks_host_up(uint8_t mailer, const struct addr *host);
-/* Keeper: true: one may be brought as a probe. */
+/* It is closed, and its time has come: true: one may be brought as a probe. Any thread. */
 bool park_probe(struct park *p);
 
 /* Keeper: all that changed since the last call, linked by told_next until their `told` is cleared,

@@ -228,8 +228,12 @@ static void open_if_ended(struct park *p, void *ctx)
 	for (unsigned i = 0; now && i < now->count; i++)
 		if (now->s[i]->number == p->suspension)
 			return;
-	if (p->suspension)
-		park_open(p);
+	if (!p->suspension)
+		return;
+	park_open(p);
+	/* Its number is not used again as long as it has rows. */
+	if (p->suspension < PARK_LOST && p->suspension > last_number)
+		last_number = p->suspension;
 }
 
 int suspend_load(struct qmgr *q)

@@ -67,6 +67,12 @@ static void note_parked(struct waiting *w, struct ta *ta, uint32_t idx, struct p
 	p->c.low_idx = idx;
 }
 
+static void note_due(struct waiting *w, usec_t wall)
+{
+	if (!w->wall_first || wall < w->wall_first)
+		w->wall_first = wall;
+}
+
 /* Its record in DEFEDB and the rows of the indexes. */
 void waiting_forget(struct waiting *w, struct ta *ta, uint32_t idx)
 {
@@ -95,9 +101,12 @@ void waiting_put(struct waiting *w, struct ta *ta, const struct commit_rcpt *in,
 
 	if (p)
 		note_parked(w, ta, in->idx, p);
-	/* Brought and not tried: nothing has changed. */
-	if (in->same && !held && r->wall_due == wall && r->park == park)
+	/* Brought and not tried: nothing has changed, but the keeper may have passed its row. */
+	if (in->same && !held && r->wall_due == wall && r->park == park) {
+		if (wall <= clock_steady())
+			note_due(w, wall);
 		return;
+	}
 	census_deferred((wall != 0) - (r->wall_due != 0), held - r->held);
 	if (r->wall_due != wall)
 		delete_due(w, ta, in->idx, r);
@@ -111,8 +120,8 @@ void waiting_put(struct waiting *w, struct ta *ta, const struct commit_rcpt *in,
 		put_parked(w, ta, in->idx, r, p);
 	r->wall_due = wall;
 	r->held = held;
-	if (wall && (!w->wall_first || wall < w->wall_first))
-		w->wall_first = wall;
+	if (wall)
+		note_due(w, wall);
 }
 
 /* The head of what is parked is there as long as a row of it is. */

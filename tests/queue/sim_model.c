@@ -153,6 +153,9 @@ static void failure_told(struct model_message *m, unsigned idx)
 	sim_ok(!r->delivered || r->unsure, "%s: delivered and returned", name(m, idx));
 	sim_ok(!r->open || r->unsure, "%s: returned while it is being tried", name(m, idx));
 	r->told = true;
+	/* It was too old, and its notice on its way, when the order came. */
+	if (too_old(m))
+		r->deleted = false;
 	/* A notice that a crash left behind: its recipient is tried again all the same. */
 	if (r->ended || !r->unsure)
 		ends(r, sim_now());

@@ -5,6 +5,7 @@
 #include "tests/tap.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAILS = 20, LOG_MAX = 2000 };
@@ -329,6 +330,95 @@ static void shared_down(void *arg)
 	all_parked(6);
 }
 
+/* ---- times that pass while they are in AQ */
+
+static void deliver_notices(struct sim_attempt *a)
+{
+	if (a->env.flags & ENV_DSN)
+		deliver(a);
+}
+
+static void warned_late(void *arg)
+{
+	(void)arg;
+	sim_on.deliver = deliver;
+	mails(5);
+	all_parked(5);
+	sim_on.deliver = deliver_notices;
+	sim_pass(400 * SEC);
+	if (!sim_ok(sim_attempt_count() == 1, "no probe"))
+		return;
+	sim_done(sim_attempts);
+	sim_pass(5 * HOUR);
+	sim_ok(sim_rows().aq == 4 && sim_attempt_count() == 1, "%u came back", sim_rows().aq);
+	/* Put back untried, three of them: the keeper has passed their rows. */
+	journal->accepted = sim_now() - 4 * HOUR;
+	sim_unreachable(sim_attempts);
+	sim_pass(5 * SEC);
+	all_parked(4);
+}
+
+/* ---- suspensions */
+
+/* AQ has no room: what waited for the end of a suspension has not come when qmgr ends. */
+static const char full_aq[] = "AQ_max_entries = 10;";
+
+static void suspended_then_crash(void *arg)
+{
+	char rcpt[20];
+
+	(void)arg;
+	for (unsigned i = 3; i < 9; i++) {
+		snprintf(rcpt, sizeof rcpt, "b@d%u.test", i);
+		sim_mail("a@d9.test", rcpt);
+	}
+	free(sim_ask("suspend domain=d1.test"));
+	for (unsigned i = 0; i < 3; i++)
+		sim_mail("a@d9.test", "b@d1.test");
+	sim_pass(SEC);
+	sim_ok(sim_rows().aq == 6 && sim_rows().deferred == 3, "%u in AQ, %u parked", sim_rows().aq,
+	       sim_rows().deferred);
+	free(sim_ask("resume all"));
+	sim_ok(sim_rows().deferred == 3, "they came");
+	sim_crash();
+}
+
+static void suspended_again(void *arg)
+{
+	char *answer = sim_ask("suspend domain=d1.test");
+
+	(void)arg;
+	if (!sim_ok(strstr(answer, "number 2") != NULL, "a number that stands for others: %s",
+		    answer))
+		return;
+	free(answer);
+	sim_ok(sim_rows().deferred == 3, "they came");
+	while (sim_attempts)
+		sim_done(sim_attempts);
+	sim_pass(HOUR);
+	sim_ok(!sim_attempts && sim_rows().deferred == 3, "%u attempts, %u parked",
+	       sim_attempt_count(), sim_rows().deferred);
+	free(sim_ask("resume all"));
+	sim_pass(SEC);
+	sim_ok(sim_attempt_count() == 3, "%u attempts", sim_attempt_count());
+	while (sim_attempts)
+		sim_done(sim_attempts);
+	nothing_left();
+}
+
+static void test_suspended(void)
+{
+	struct sim_setup s = { .slow_ticks = true, .options = full_aq };
+
+	begin();
+	sim_on.deliver = keep;
+	is_int(sim_life(&s, suspended_then_crash, NULL), SIM_CRASHED,
+	       "a suspension ends, and qmgr with it");
+	s.started_at = SIM_BEGIN + HOUR;
+	is_int(sim_life(&s, suspended_again, NULL), 0,
+	       "  the next one has a number of its own, what waited waits for that");
+}
+
 /* ---- share */
 
 static const char small_aq[] =
@@ -398,6 +488,11 @@ int main(void)
 	test_back();
 	test(one_connection, new_mail, "new mail has the oldest tried");
 	test(one_connection, goes_elsewhere, "another host for all of them");
+	test("smtpc { initial_connections = 1; max_connections = 1; } delivery_timeout = 1d;"
+	     "scheduler_timeout = 1d;",
+	     warned_late, "the time of a warning passes while they are in AQ");
+	is_int(notices(true, 4 * HOUR), 4, "  they are warned about when they are put back");
+	test_suspended();
 	test("smtpc { initial_connections = 2; max_connections = 2; }", shared_up,
 	     "two destinations with one host: one fails, the other does not");
 	test("smtpc { initial_connections = 2; max_connections = 2; }", shared_down, "both fail");
