@@ -2,7 +2,6 @@
 #include "tests/queue/sim.h"
 #include "tests/tap.h"
 
-
 static const usec_t SEC = USEC_PER_SEC;
 static bool own_file;
 static struct sim_rcpt to = { .addr = "b@d7.test" };
