@@ -2,8 +2,8 @@
  * proto/smtpc_outbox.h - results that qmgr may not have: unsent ones, and those sent just now.
  *
  * Owner:  one loop.
- * Memory: a ring of buffers that are used again, and a list while qmgr is away. Why: qmgr
- *         acknowledges nothing; what was written just before a link broke may be lost, so it is
+ * Memory: a ring of buffers that are used again, and a list while qmgr is away.
+ * Why:    qmgr acknowledges nothing; what was written just before a link broke may be lost, so it is
  *         said again. qmgr ignores results of attempts that it does not know.
  * Limits: SMTPC_RECENT_RESULTS sent ones, SMTPC_UNSENT_RESULTS unsent ones; beyond, the oldest is
  *         dropped: then qmgr tries again, and somebody gets a message twice.

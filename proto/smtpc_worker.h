@@ -2,8 +2,8 @@
  * proto/smtpc_worker.h - one event loop of smtpc: its link to qmgr and its engine.
  *
  * Owner:  a thread of its own; other threads use only the functions marked "any thread".
- * Memory: all of it is made before the thread starts and freed after it ended. Link: after each
- *         connect the attempts in progress, then results that qmgr may not have, then state_end.
+ * Memory: all of it is made before the thread starts and freed after it ended.
+ * Link:   after each connect the attempts in progress, then results that qmgr may not have, then state_end.
  */
 #ifndef PROTO_SMTPC_WORKER_H
 #define PROTO_SMTPC_WORKER_H

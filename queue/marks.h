@@ -4,10 +4,13 @@
  *
  * The database says the same, and sooner; this is for the day on which it is lost: then only what
  * was finished in the last seconds is delivered again. So the file is written lazily and never
- * synced, and nobody waits for it. Form:   "M" + the number of the segment, in its folder. Each
- * entry has a CRC over segment, generation and offset, so that a torn one, or one of a former use
- * of the segment, says nothing. Owner:  the committer. Memory: entries that are not written yet,
- * MARKS_WRITE_AT at most.
+ * synced, and nobody waits for it.
+ *
+ * Form:   "M" + the number of the segment, in its folder. Each entry has a CRC over segment,
+ *         generation and offset, so that a torn one, or one of a former use of the segment, says
+ *         nothing.
+ * Owner:  the committer.
+ * Memory: entries that are not written yet, MARKS_WRITE_AT at most.
  */
 #ifndef QUEUE_MARKS_H
 #define QUEUE_MARKS_H

@@ -3,7 +3,8 @@
  * kill -9.
  *
  * A block is handed out only after its reservation is synced; reservations are large, so that is
- * rare. Threads: qids_next() and qids_lease() any loop.
+ * rare.
+ * Threads: qids_next() and qids_lease() any loop.
  */
 #ifndef QUEUE_QIDS_H
 #define QUEUE_QIDS_H

@@ -4,8 +4,9 @@
  *
  * Destination: queue/dest.h. Destinations take turns: one attempt each per round.
  * Packing:     an idle session is used before a new one is opened; a new one is opened when none is
- * there, or when the head of the queue has waited for CONN_WAIT_USEC. Owner:       the loop.
- * Limits: AQ counts the recipients, OCC the attempts per address.
+ *              there, or when the head of the queue has waited for CONN_WAIT_USEC.
+ * Owner:       the loop.
+ * Limits:      AQ counts the recipients, OCC the attempts per address.
  */
 #ifndef QUEUE_SCHED_H
 #define QUEUE_SCHED_H

@@ -3,10 +3,11 @@
  *
  * Pure: no clock, no I/O, no table. One term is KEY=VALUE; terms beside each other must all hold;
  * "or", "not" and parentheses as usual. A bare id or several select these messages. See mailq(1).
- * Row:     one recipient of one message; what is said of a message holds for each of its
- * recipients. Memory:  a selector owns its copy of the text. Threads: constant after
- * select_parse(), any thread may match. Limits:  SELECT_TEXT_MAX bytes, SELECT_DEPTH_MAX
- * parentheses; patterns never take more than pattern * text steps.
+ * Row:     one recipient of one message; what is said of a message holds for each of its recipients.
+ * Memory:  a selector owns its copy of the text.
+ * Threads: constant after select_parse(), any thread may match.
+ * Limits:  SELECT_TEXT_MAX bytes, SELECT_DEPTH_MAX parentheses; patterns never take more than
+ *          pattern * text steps.
  */
 #ifndef QUEUE_SELECT_H
 #define QUEUE_SELECT_H

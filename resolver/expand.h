@@ -5,7 +5,8 @@
  *         entry of the map) keeps the address; any other circle is an error. Members keep their places; equal ones are left to
  *         the receiver. The owner of a list is that of its members, of inner ones without an owner
  *         too; a message from <> keeps that.
- * Owner:  one loop. Memory: references on the maps, so that it may go on after a reload.
+ * Owner:  one loop.
+ * Memory: references on the maps, so that it may go on after a reload.
  * Limits: ENV_RCPTS_MAX members, EXPAND_STEPS_MAX addresses looked at, parts of EXPAND_PART_BYTES.
  */
 #ifndef RESOLVER_EXPAND_H

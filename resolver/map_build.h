@@ -2,7 +2,8 @@
  * resolver/map_build.h - makes the LMDB file of a map of type hash; what createmap does.
  *
  * Owner:  one thread. Blocks: it reads nothing, but writes and syncs.
- * Memory: the builder owns copies of all keys and values. Safety: the file appears complete or not
+ * Memory: the builder owns copies of all keys and values.
+ * Safety: the file appears complete or not
  *         at all: temporary file in the same folder, fsync, rename, fsync of the folder. No lock
  *         file is left behind.
  */
