@@ -1,4 +1,5 @@
 """Workloads about mail that cannot go now: a dead destination, a million deferred recipients."""
+import contextlib
 import os
 import resource
 import shutil
@@ -130,8 +131,9 @@ class Million(Workload):
     family = 'backlog'
     systems = ('smx',)
     idle_sec = 8
-    due = 5000      # recipients that come due
+    due = 5000      # recipients that come due: their host is there and says 450 to each
     due_sec = 10    # after so long; the first to be tried again waits until the last was tried once
+    busy = 'busy.bench.test'
 
     def __init__(self, name, text, messages, rcpts, long=False):
         super().__init__(name, text)
@@ -145,7 +147,7 @@ class Million(Workload):
         n = max(1, self.due // self.rcpts)
         count, deferred = n * self.rcpts, q.gw.stats()['deferred']
         quiet = self.quiet_cost(q)
-        q.fill(n, '-s', '5', '-d', '-r', str(self.rcpts))
+        q.fill(n, '-s', '5', '-d', '-r', str(self.rcpts), '-t', 'to@' + self.busy)
         self.wait_tried(q, deferred + count)
         measure.settle(q.gw)
         before = procs.fine_cpu_seconds(self.qmgr(q))
@@ -177,11 +179,17 @@ class Million(Workload):
         return first, time.monotonic() - begin
 
     def run(self, place, system):
+        with contextlib.closing(tools.Sink(place.build, '--fail', 'rcpt:450')) as busy:
+            return self.run_beside(place, system, busy.port)
+
+    def run_beside(self, place, system, busy_port):
         n = max(1, self.messages // 10) if place.quick else self.messages
         rcpts = n * self.rcpts
-        with Queue(place, system, self.name, smx=dict(retry_min=self.due_sec, retry_max=self.due_sec)) as q:
+        mt = '%s %d^esmtp:[127.0.0.1]\n. esmtp:[127.0.0.1]\n' % (self.busy, busy_port)
+        smx = dict(files=dict(mt=mt))
+        with Queue(place, system, self.name, smx=dict(smx, retry_min=self.due_sec, retry_max=self.due_sec)) as q:
             empty = self.due_cost(q)
-        with Queue(place, system, self.name) as q:
+        with Queue(place, system, self.name, smx=smx) as q:
             before = q.gw.cpu()
             sent = q.fill(n, '-s', '20', '-d', '-N', '-r', str(self.rcpts))
             q.wait_deferred(rcpts)
