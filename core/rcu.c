@@ -16,7 +16,7 @@ struct cds_lfht *lfht_new(unsigned long buckets)
 {
 	unsigned long n = 64;
 
-	while (n < buckets && n < 1ul << 22)
+	while (n < buckets && n < LFHT_BUCKETS_MAX)
 		n *= 2;
 	struct cds_lfht *ht = cds_lfht_new(n, 64, 0, CDS_LFHT_AUTO_RESIZE, NULL);
 	if (!ht)

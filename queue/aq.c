@@ -5,13 +5,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { FIRST_BUCKETS_MAX = 1 << 22 };
+
 static struct cds_lfht *table;
 static atomic_uint count;
 static unsigned max_count;
 
 void aq_init(unsigned max_recipients)
 {
-	table = lfht_new(max_recipients / 4);
+	unsigned buckets = max_recipients / 4;
+
+	table = lfht_new(buckets < FIRST_BUCKETS_MAX ? buckets : FIRST_BUCKETS_MAX);
 	max_count = max_recipients;
 }
 

@@ -6,6 +6,7 @@
 #include "queue/icc.h"
 #include "queue/intake.h"
 #include "queue/iqdb.h"
+#include "queue/occ.h"
 #include "queue/qmgr_stats.h"
 #include "queue/suspend.h"
 
@@ -73,6 +74,7 @@ static void refresh(void)
 	stats_set(QMGR_STAT_DESTS, n.sched.destinations);
 	stats_set(QMGR_STAT_WAITING, n.sched.queued);
 	stats_set(QMGR_STAT_ATTEMPTS_OPEN, n.sched.attempts);
+	stats_set(QMGR_STAT_HOSTS, occ_count());
 	stats_set(QMGR_STAT_CLIENTS, icc_count());
 	stats_set(QMGR_STAT_WORKERS_SMTPS, intake_links());
 	stats_set(QMGR_STAT_WORKERS_SMTPC, agents_up());

@@ -34,7 +34,7 @@ void icc_init(const struct icc_setup *s)
 {
 	set = *s;
 	icc_tune(s->max_open, s->max_rate);
-	table = lfht_new(s->buckets / 4);
+	table = lfht_new(s->buckets);
 }
 
 static int match(struct cds_lfht_node *node, const void *key)
@@ -161,6 +161,9 @@ void icc_expire(usec_t now)
 	struct cds_lfht_iter it;
 	struct cds_lfht_node *node;
 
+	/* A walk visits the buckets too. */
+	if (!atomic_load(&count))
+		return;
 	LFHT_FOREACH(table, &it, node)
 	{
 		struct client *c = caa_container_of(node, struct client, node);

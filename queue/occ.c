@@ -195,11 +195,11 @@ void occ_expire(usec_t now)
 {
 	struct cds_lfht_iter it;
 	struct cds_lfht_node *node;
-	bool full = atomic_load(&count) > set.max_entries;
 
 	LFHT_FOREACH(table, &it, node)
 	{
 		struct occ_host *h = caa_container_of(node, struct occ_host, node);
+		bool full = atomic_load(&count) > set.max_entries;
 		int none = 0;
 
 		if (atomic_load(&h->busy) ||
@@ -211,6 +211,11 @@ void occ_expire(usec_t now)
 			rcu_later(&h->rcu, free_later);
 		}
 	}
+}
+
+unsigned occ_count(void)
+{
+	return atomic_load(&count);
 }
 
 void occ_probe_host(struct occ_host *h, usec_t now)

@@ -70,7 +70,9 @@ uint64_t occ_waiters(struct occ_host *h);
 void occ_probe(usec_t now);
 /* The same for one of them. */
 void occ_probe_host(struct occ_host *h, usec_t now);
-/* Drops entries that nobody holds and that were not used for octo. Any loop, now and then. */
+/* Drops entries that nobody holds and that were not used for octo, or that are more than
+ * max_entries. Any loop, now and then. */
 void occ_expire(usec_t now);
+unsigned occ_count(void);
 
 #endif

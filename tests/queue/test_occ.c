@@ -105,6 +105,25 @@ static void table(void)
 	ok(occ_find(ROUTE_ESMTP, &addr) == NULL, "one that nobody holds is, after octo");
 }
 
+static void bounds(void)
+{
+	unsigned before = occ_count();
+	usec_t now = clock_now();
+
+	for (uint8_t i = 100; i < 250; i++) {
+		struct occ_host *h = host(i);
+
+		occ_take(h, 0, now);
+		occ_give(h, true, true, 0, now);
+		occ_put(h);
+	}
+	is_int(occ_count(), before + 150, "what is needed is never refused");
+	occ_expire(now);
+	is_int(occ_count(), 100, "beyond max_entries what nobody holds goes before octo, no more");
+	occ_expire(now);
+	is_int(occ_count(), 100, "and no more the next time");
+}
+
 int main(void)
 {
 	struct occ_setup s = { .max_entries = 100,
@@ -119,6 +138,7 @@ int main(void)
 	down();
 	down_for_longer();
 	table();
+	bounds();
 	rcu_barrier();
 	return plan_done();
 }
