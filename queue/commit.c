@@ -236,6 +236,7 @@ static void commit_group(struct committer *c)
 	busy(c, 0);
 	stats_observe(QMGR_STAT_COMMIT_BATCH, n);
 	stats_observe(QMGR_STAT_COMMIT_USEC, (uint64_t)(clock_now() - start));
+	log_event(LOG_LV_DEBUG, LOG_SEV_NONE, "commit", "transactions=%u", n);
 	c->group_mean8 = (c->group_mean8 * 7 + n * 8) / 8;
 }
 
@@ -530,6 +531,9 @@ static void flush(struct committer *c)
 	c->db_error = 0;
 	c->flush_at = 0;
 	c->flush_lazy = false;
+	if (rows)
+		log_event(LOG_LV_DEBUG, LOG_SEV_NONE, "commit", "rows=%u, bytes=%llu", rows,
+			  (unsigned long long)bytes);
 	checkpoint(c, bytes);
 	after_batch(c);
 }

@@ -1,5 +1,6 @@
 #include "queue/limits.h"
 
+#include "core/conf_number.h"
 #include "core/err.h"
 #include "core/map.h"
 #include "core/rcu.h"
@@ -108,6 +109,20 @@ static void bad(struct reading *w, struct span key, struct span value, const cha
 		     report_token(value, v), what);
 }
 
+static int octo(struct span value, usec_t *out)
+{
+	char text[64];
+	int64_t usec;
+
+	if (value.n >= sizeof text)
+		return -EINVAL;
+	span_cstr(value, text, sizeof text);
+	if (conf_number_time(text, USEC_PER_SEC, &usec) || usec <= 0)
+		return -EINVAL;
+	*out = usec;
+	return 0;
+}
+
 static int one(void *ctx, struct span key, struct span value)
 {
 	struct reading *w = ctx;
@@ -118,12 +133,13 @@ static int one(void *ctx, struct span key, struct span value)
 
 	if (span_startswith(key, span_of("\0", 1)))
 		return 0;
-	if (span_u64(span_trim(value), 1000000000, &v) || !v) {
-		bad(w, key, value, "expected a number above 0");
+	if (span_caseeq(name, SPAN("octo")) && !net.n) {
+		if (octo(span_trim(value), &w->t->octo))
+			bad(w, key, value, "expected a time above 0 such as 3600 or 1h");
 		return 0;
 	}
-	if (span_caseeq(name, SPAN("octo")) && !net.n) {
-		w->t->octo = (usec_t)v * USEC_PER_SEC;
+	if (span_u64(span_trim(value), 1000000000, &v) || !v) {
+		bad(w, key, value, "expected a number above 0");
 		return 0;
 	}
 	for (int k = 0; k < LIMITS_KINDS; k++) {

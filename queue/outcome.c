@@ -20,6 +20,7 @@ struct outcome {
 	int notify;        /* enum dsn_kind for those that are done, or -1 */
 	struct park *park; /* for those that are tried later, or NULL */
 	struct addr remote;
+	usec_t took; /* the attempt; less than 0: there was none */
 	struct {
 		uint32_t idx;
 		uint8_t outcome;
@@ -35,6 +36,7 @@ struct outcome *outcome_begin(struct qloop *l, struct ta *ta)
 	o->count = 0;
 	o->notify = -1;
 	o->remote.family = ADDR_NONE;
+	o->took = -1;
 	o->park = NULL;
 	o->cap = sizeof o->few / sizeof o->few[0];
 	o->r = o->few;
@@ -51,9 +53,24 @@ void outcome_parks(struct outcome *o, struct park *p)
 	o->park = p;
 }
 
-void outcome_from(struct outcome *o, const struct addr *remote)
+void outcome_from(struct outcome *o, const struct addr *remote, usec_t took_usec)
 {
 	o->remote = *remote;
+	o->took = took_usec;
+}
+
+void outcome_expected(const struct ta *ta, unsigned count, const struct addr *remote)
+{
+	struct log_line line;
+
+	log_begin(&line, LOG_LV_VERBOSE, LOG_SEV_NONE);
+	if (!line.on)
+		return;
+	log_word(&line, "func", "q_deliver");
+	log_id(&line, "ss_ta", ta->id);
+	log_ip(&line, "host", remote);
+	log_int(&line, "rcpts", count);
+	log_end(&line);
 }
 
 /* A notice of success says what the host said. */
@@ -72,7 +89,7 @@ bool outcome_has(const struct outcome *o, uint32_t idx)
 	return false;
 }
 
-static void log_rcpt(struct ta *ta, const struct msg_rcpt_result *r)
+static void log_rcpt(const struct ta *ta, const struct msg_rcpt_result *r, usec_t took)
 {
 	static const char *const func[] = { "q_upd_rcpt_ok", "q_upd_rcpt_later",
 					    "q_upd_rcpt_fail" };
@@ -87,6 +104,8 @@ static void log_rcpt(struct ta *ta, const struct msg_rcpt_result *r)
 	log_word(&line, "func", func[r->outcome]);
 	log_word(&line, "rcpt_id", rcpt_id);
 	log_addr(&line, "rcpt", ta->env.rcpt[r->idx].addr);
+	if (took >= 0)
+		log_int(&line, "xdelay", took / USEC_PER_SEC);
 	log_int(&line, "delay", (clock_steady() - ta->env.wall_arrival) / USEC_PER_SEC);
 	log_str(&line, "reply", r->reply);
 	log_end(&line);
@@ -124,7 +143,7 @@ void outcome_add(struct outcome *o, const struct msg_rcpt_result *r)
 		stats_observe(
 			QMGR_STAT_QUEUE_SEC,
 			(uint64_t)((clock_steady() - o->ta->env.wall_arrival) / USEC_PER_SEC));
-	log_rcpt(o->ta, r);
+	log_rcpt(o->ta, r, o->took);
 }
 
 /* n active recipients less; the last one takes the transaction along. */
@@ -259,7 +278,7 @@ void outcome_park(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned 
 		if (aq_rcpt_last(&ta->rcpt[idx[i]]).n)
 			continue;
 		aq_rcpt_reply(&ta->rcpt[idx[i]], why, MSG_AT_CONNECT, NULL);
-		log_rcpt(ta, &m);
+		log_rcpt(ta, &m, -1);
 	}
 	if (count)
 		park(l, ta, idx, count, p);
@@ -479,7 +498,7 @@ static void expire_parked(struct qloop *l, struct ta *ta, const uint32_t *idx, u
 		if (!aq_rcpt_last(r).n)
 			aq_rcpt_reply(r, why_not_tried(p), MSG_AT_CONNECT, NULL);
 		m.reply = aq_rcpt_last(r);
-		log_rcpt(ta, &m);
+		log_rcpt(ta, &m, -1);
 		atomic_store(&r->state, RCPT_FAILED);
 	}
 	stats_add(QMGR_STAT_BOUNCED, count);

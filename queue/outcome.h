@@ -22,14 +22,17 @@ struct outcome *outcome_begin(struct qloop *l, struct ta *ta);
 bool outcome_has(const struct outcome *o, uint32_t idx);
 /* r->reply is copied with the recipient. */
 void outcome_add(struct outcome *o, const struct msg_rcpt_result *r);
-/* This host was tried; copied. */
-void outcome_from(struct outcome *o, const struct addr *remote);
+/* This host was tried, which took so long; copied. */
+void outcome_from(struct outcome *o, const struct addr *remote, usec_t took_usec);
 /* Those that are done and asked for it get a notice of this kind (enum dsn_kind). */
 void outcome_notify(struct outcome *o, int dsn_kind);
 /* Those that are to be tried later wait for this destination, not each for its own time. */
 void outcome_parks(struct outcome *o, struct park *p);
 /* Applies and frees. */
 void outcome_end(struct outcome *o);
+
+/* An attempt for `count` recipients begins: says so in the log, at level 12. */
+void outcome_expected(const struct ta *ta, unsigned count, const struct addr *remote);
 
 /* The same outcome (r without idx) for several recipients. */
 void outcome_same(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,

@@ -317,6 +317,7 @@ static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
 		panic("cannot encode a delivery");
 	agents_send(l, slot, MSG_deliver, &s->frame);
 	stats_add(QMGR_STAT_ATTEMPTS, 1);
+	outcome_expected(a->ta, n, &h->addr);
 }
 
 static void park_job(struct qloop *l, struct job *j, void *ctx)
@@ -495,7 +496,7 @@ static void apply(struct attempt *a, struct span rcpts, bool relayed, bool unrea
 	struct outcome *o = outcome_begin(a->l, a->ta);
 	int rc;
 
-	outcome_from(o, &a->host->addr);
+	outcome_from(o, &a->host->addr, loop_now(a->l->loop) - a->started);
 	if (unreached)
 		outcome_parks(o, a->lane->dest->park);
 	if (relayed)

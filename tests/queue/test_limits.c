@@ -57,6 +57,9 @@ static void lookups(void)
 	};
 	char errors[2000];
 
+	make("octo: 1h 5m\n");
+	is_int(load(errors, sizeof errors), 0, "a time with units");
+	is_int(limits_octo(1) / USEC_PER_SEC, 3900, "octo with units");
 	make("oci: 5\nocm:\t10\noci:10 10\nocm:10 50\noci:192.168.7.8 1\noci:192.168.7 3\nicr:10 5\nicr: 100\n"
 	     "icr:IPv6:2001:db8:1 8\nicr:IPv6:2001:db8 9\nicr:IPv6:2001:db8:1::1 11\nocto: 7200\n");
 	is_int(load(errors, sizeof errors), 0, "a good map");
@@ -76,6 +79,9 @@ static void wrong(void)
 		{ "oci: many\n", "expected a number above 0" },
 		{ "icr: 0\n", "expected a number above 0" },
 		{ "oxi: 5\n", "expected oci, ocm, octo, icr or icm" },
+		{ "octo: 0\n", "expected a time above 0" },
+		{ "octo: 2 fortnights\n", "expected a time above 0" },
+		{ "octo:10 5\n", "expected oci, ocm, octo, icr or icm" },
 		{ "oci:300.1 5\n", "expected an address or net" },
 		{ "icm:IPv6:2001:db8:zz 5\n", "expected an address or net" },
 		{ "icm:IPv6:2001:db8:: 5\n", "expected an address or net" },
