@@ -29,7 +29,7 @@ static void usage(FILE *out)
 		"usage: cdbctl [-d DIR] [-f FILE] COMMAND\n"
 		"  -d DIR    spool (default: $SMX_SPOOL, the current folder, " SMX_SPOOLDIR ")\n"
 		"  -f FILE   configuration, when qmgr has other folders than the default ones\n"
-		"  -h        this text        -V        version\n"
+		"  -h        this text        -V        version; more V tell more\n"
 		"commands:\n"
 		"  ls [-l] [-j]       segments and files with sizes and records; -l: each record too; -j: JSON lines\n"
 		"  cat [-r | -e] ID   content of a message as it was received; -r: with our Received line;\n"
@@ -473,6 +473,7 @@ int main(int argc, char **argv)
 	const char *dir = NULL, *conf = NULL;
 	struct flags f = { .j = false };
 	struct tool_spool t;
+	unsigned version = 0;
 	int o, c = 0;
 
 	while ((o = getopt(argc, argv, "+d:f:hV")) != -1) {
@@ -481,12 +482,15 @@ int main(int argc, char **argv)
 		} else if (o == 'f') {
 			conf = optarg;
 		} else if (o == 'V') {
-			puts("cdbctl: smX " SMX_VERSION);
-			return 0;
+			version++;
 		} else {
 			usage(o == 'h' ? stdout : stderr);
 			return o == 'h' ? 0 : EX_USAGE;
 		}
+	}
+	if (version) {
+		tool_version("cdbctl", version);
+		return 0;
 	}
 	int at = optind;
 	while (at < argc && c < 4 && strcmp(argv[at], names[c]))

@@ -20,6 +20,13 @@ struct generation {
 /* The file is read again with the command line of the start; strings of the start stay for ever. */
 static struct generation *current;
 
+static void level_of(const struct qmgr_options *o)
+{
+	unsigned level = o->common.log_level;
+
+	log_set_level(o->debug_level && level < LOG_LV_DEBUG ? LOG_LV_DEBUG : level);
+}
+
 /* The map of limits: its errors are told, the former one stays. */
 static int load_limits(struct qmgr *q, struct buf *told)
 {
@@ -36,6 +43,7 @@ static int load_limits(struct qmgr *q, struct buf *told)
 int live_start(struct qmgr *q)
 {
 	RCU_PUBLISH(q->live, &q->opt);
+	level_of(&q->opt);
 	return load_limits(q, NULL);
 }
 
@@ -62,7 +70,7 @@ void live_committer(const struct qmgr_options *o, struct committer_setup *out)
 /* Those who keep numbers of their own. */
 static void tune(struct qmgr *q, const struct qmgr_options *o)
 {
-	log_set_level(o->common.log_level);
+	level_of(o);
 	icc_tune(o->smtps_max_connections, o->smtps_max_connection_rate);
 	occ_tune(o->smtpc_initial_connections, o->smtpc_max_connections, o->retry_min_delay);
 	struct committer_setup c;
@@ -71,18 +79,42 @@ static void tune(struct qmgr *q, const struct qmgr_options *o)
 	reclaim_kick(q);
 }
 
+/* On stderr, which is the log, and to who asked. */
+static void tell(const struct conf *cf, struct buf *told)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = told ? open_memstream(&text, &n) : NULL;
+
+	conf_print_report(cf, stderr);
+	if (!f)
+		return;
+	conf_print_report(cf, f);
+	if (!fclose(f))
+		buf_add(told, text, n);
+	free(text);
+}
+
+/* An answer that begins with "error: " is one, queue/tool.h. */
+static void answer(struct buf *report, const char *first, struct buf *told)
+{
+	if (report) {
+		buf_add_span(report, span_str(first));
+		buf_add_span(report, buf_span(told));
+	}
+	buf_release(told);
+}
+
 int live_reload(struct qmgr *q, struct buf *report)
 {
+	struct buf told = { 0 };
 	struct generation *g = xcalloc(1, sizeof *g);
 	int rc = conf_reload(&qmgr_options_component, &q->run, qmgr_live(q), &g->opt, &q->global,
 			     &g->global, &g->own);
 
-	conf_print_report(g->own, stderr);
+	tell(g->own, report ? &told : NULL);
 	if (rc) {
-		if (report)
-			buf_add_span(
-				report,
-				SPAN("the configuration has errors, nothing changed; see the log\n"));
+		answer(report, "error: the configuration has errors, nothing changed:\n", &told);
 		conf_free(g->own);
 		free(g);
 		return rc;
@@ -91,12 +123,13 @@ int live_reload(struct qmgr *q, struct buf *report)
 	current = g;
 	RCU_PUBLISH(q->live, &g->opt);
 	tune(q, &g->opt);
-	rc = load_limits(q, report);
+	rc = load_limits(q, &told);
 	if (old)
 		rcu_later(&old->rcu, free_later);
 	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr", "stat=reloaded");
-	if (report)
-		buf_add_span(report, rc ? SPAN("configuration reloaded, qmgr_conf has errors\n")
-					: SPAN("reloaded\n"));
+	answer(report,
+	       rc ? "error: the map has errors, its former limits stay; all else was reloaded:\n"
+		  : "reloaded\n",
+	       &told);
 	return rc;
 }

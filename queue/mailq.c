@@ -34,7 +34,7 @@ static void usage(FILE *out)
 		"  -d DIR    spool (default: $SMX_SPOOL, the current folder, " SMX_SPOOLDIR ")\n"
 		"  -f FILE   configuration, when qmgr has other folders than the default ones\n"
 		"  -s SOCKET control socket of qmgr (default: qmgrctlsock in the spool)\n"
-		"  -h        this text        -V        version\n"
+		"  -h        this text        -V        version; more V tell more\n"
 		"A selector shows only some, for example: to=*@example.com older=1h state=deferred,held\n"
 		"See mailq(1).\n");
 }
@@ -137,6 +137,7 @@ int main(int argc, char **argv)
 	const char *dir = NULL, *socket = NULL, *conf = NULL;
 	struct buf text = { 0 }, request = { 0 };
 	struct tool_spool t;
+	unsigned version = 0;
 	bool json = false;
 	int c;
 
@@ -158,12 +159,16 @@ int main(int argc, char **argv)
 			usage(stdout);
 			return 0;
 		case 'V':
-			puts("mailq: smX " SMX_VERSION);
-			return 0;
+			version++;
+			break;
 		default:
 			usage(stderr);
 			return EX_USAGE;
 		}
+	}
+	if (version) {
+		tool_version("mailq", version);
+		return 0;
 	}
 	tool_selector(argv + optind, argc - optind, &text);
 	tool_begin(&t, dir, conf, socket);

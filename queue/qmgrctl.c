@@ -64,8 +64,15 @@ static void put_words(struct words *w)
 	}
 }
 
+static void no_more_words(const struct words *w, int count)
+{
+	if (w->at + count < w->count)
+		fatal(EX_USAGE, "unexpected '%s'", w->word[w->at + count]);
+}
+
 static void build_plain(const struct command *c, struct words *w)
 {
+	no_more_words(w, strcmp(c->name, "log_level") ? 0 : 1);
 	put(w, c->name);
 	if (w->json)
 		put(w, "json");
@@ -75,6 +82,7 @@ static void build_plain(const struct command *c, struct words *w)
 static void build_stats(const struct command *c, struct words *w)
 {
 	(void)c;
+	no_more_words(w, 0);
 	put(w, w->json ? "stats json" : w->flag_m ? "stats metrics" : "stats text");
 }
 
@@ -200,8 +208,8 @@ static void build_top(const struct command *c, struct words *w)
 		put(w, "json");
 	if (!strcmp(c->name, "top"))
 		put_selector(c, w);
-	else if (w->at < w->count)
-		fatal(EX_USAGE, "unexpected '%s'", w->word[w->at]);
+	else
+		no_more_words(w, 0);
 }
 
 static const struct command commands[] = {
@@ -250,7 +258,7 @@ static void usage(FILE *out)
 		"  -f FILE   configuration, when qmgr has other folders than the default ones\n"
 		"  -s SOCKET control socket (default: qmgrctlsock in the spool)\n"
 		"  -r        reload\n"
-		"  -h        this text        -V        version\n"
+		"  -h        this text        -V        version; more V tell more\n"
 		"commands (with -j the answer is JSON):\n");
 	for (int i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %s\n", commands[i].help);
@@ -303,6 +311,7 @@ int main(int argc, char **argv)
 	const char *dir = NULL, *socket = NULL, *conf = NULL;
 	struct words w = { .json = false };
 	struct tool_spool t;
+	unsigned version = 0;
 	bool reload = false;
 	int o;
 
@@ -327,12 +336,16 @@ int main(int argc, char **argv)
 			usage(stdout);
 			return 0;
 		case 'V':
-			puts("qmgrctl: smX " SMX_VERSION);
-			return 0;
+			version++;
+			break;
 		default:
 			usage(stderr);
 			return EX_USAGE;
 		}
+	}
+	if (version) {
+		tool_version("qmgrctl", version);
+		return 0;
 	}
 	int rest = optind;
 	const struct command *c = find(reload ? "reload" : rest < argc ? argv[rest] : "status");

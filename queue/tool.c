@@ -82,6 +82,16 @@ void tool_begin(struct tool_spool *t, const char *dir, const char *conf, const c
 	become_owner(t->opt.defedb_base_directory);
 }
 
+void tool_version(const char *name, unsigned level)
+{
+	printf("%s: smX %s\n", name, SMX_VERSION);
+	if (level >= 2)
+		printf("configuration %s, spool %s\n", SMX_CONFDIR, SMX_SPOOLDIR);
+	if (level >= 3)
+		printf("users: smtps %s, qmgr %s, smtpc %s, smar %s, others %s\n", SMX_SMTPS_USER,
+		       SMX_QMGR_USER, SMX_SMTPC_USER, SMX_SMAR_USER, SMX_OTHER_USER);
+}
+
 /* ---- the selector */
 
 static _Noreturn void show_mistake(const struct buf *text, const struct select_error *e)
@@ -131,6 +141,7 @@ struct answer {
 	struct buf b; /* not copied yet: may be the mark, or the begin of an error */
 	bool mark;
 	bool told_error;
+	bool details; /* what follows belongs to the error */
 };
 
 /* Copies all but what may still be the mark. */
@@ -145,6 +156,7 @@ static void copy(struct answer *a, bool end)
 		if (nl == s.n && !end)
 			return;
 		fprintf(stderr, "%.*s\n", (int)(nl - 7), s.p + 7);
+		a->details = s.p[nl - 1] == ':';
 		a->told_error = true;
 		buf_eat(&a->b, nl < s.n ? nl + 1 : nl);
 		copy(a, end);
@@ -152,7 +164,7 @@ static void copy(struct answer *a, bool end)
 	}
 	if (s.n < 7 && !end)
 		return;
-	if (fwrite(s.p, 1, s.n - keep, stdout) != s.n - keep)
+	if (fwrite(s.p, 1, s.n - keep, a->details ? stderr : stdout) != s.n - keep)
 		fatal(EX_IOERR, "cannot write: %s", strerror(errno));
 	buf_eat(&a->b, s.n - keep);
 }

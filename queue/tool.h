@@ -26,12 +26,15 @@ struct tool_spool {
  * nothing is left that qmgr cannot write. */
 void tool_begin(struct tool_spool *t, const char *dir, const char *conf, const char *socket);
 
+/* Answers -V; level: how often it was given. More tells more. */
+void tool_version(const char *name, unsigned level);
+
 /* Words of the command line as one selector; without any an empty text. A mistake is shown with its
  * place. */
 void tool_selector(char **word, int count, struct buf *text);
 
 /* Sends the request to qmgr and copies the answer to stdout. What begins with "error: " goes to
- * stderr. mark: the answer ends with a line ".", which is not copied: without it the answer is cut.
+ * stderr, with what follows when that line ends with a colon. mark: the answer ends with a line ".", which is not copied: without it the answer is cut.
  * Returns an exit code, or TOOL_NOT_RUNNING: nobody listens. */
 enum { TOOL_NOT_RUNNING = -1 };
 int tool_ask(const struct tool_spool *t, const char *request, bool mark);
