@@ -180,6 +180,8 @@ struct conf_component {
 	 * is processed in order: what comes after -f overrides the file. */
 	const char *getopt_extra;
 	int (*getopt_cb)(int opt, const char *arg, void *opts);
+	/* What such an option wants, for messages: "a number"; may be NULL. */
+	const char *(*getopt_wants)(int opt);
 	void (*usage_extra)(FILE *out);
 
 	/* Checks between options. May call conf_report_error() and conf_report_warning(). */

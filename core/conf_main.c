@@ -88,7 +88,8 @@ int conf_main_load(const struct conf_component *c, int argc, char **argv,
 			conf_apply_file_of(cf, c, words->name, opts, g);
 		else if (c->getopt_cb && c->getopt_extra && opt < MAN_OPTIONS &&
 			 !strchr("fNinvhV?:", opt) && c->getopt_cb(opt, optarg, opts))
-			rc = bad_word(c, opt, optarg ? optarg : "", "another value");
+			rc = bad_word(c, opt, optarg ? optarg : "",
+				      c->getopt_wants ? c->getopt_wants(opt) : "another value");
 	}
 	if (conf_apply_checks_of(cf, c, opts, g))
 		rc = -EINVAL;

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+/* As max_threads and min_threads may be; occ_host.waiting has a bit for each. */
 enum { QMGR_LOOPS_MAX = 64 };
 
 struct qmgr;

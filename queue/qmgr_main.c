@@ -208,6 +208,18 @@ static void loop_main(void *arg)
 	loop_run(l->loop);
 }
 
+/* Loop 0 is that of the main thread. */
+static void start_loops(void)
+{
+	for (unsigned i = 1; i < qm.loop_count; i++) {
+		char name[16];
+
+		snprintf(name, sizeof name, "loop-%u", i);
+		if (thread_start(&qm.loop[i].thread, name, THREAD_ANY_CPU, loop_main, &qm.loop[i]))
+			fatal(EX_OSERR, "cannot start a thread");
+	}
+}
+
 /* What recovery found goes on its way, in loop 0. */
 static void queue_found(void)
 {
@@ -304,8 +316,6 @@ int main(int argc, char **argv)
 		fatal(EX_USAGE, "expected options only, found '%s'; -h tells them",
 		      argv[qm.run.first_arg]);
 	process_begin("qmgr", &qm.opt.common, qm.opt.max_fds);
-	if (qm.opt.debug_level)
-		log_set_level(LOG_LV_DEBUG);
 	thread_main_register();
 	qmgr_stats_define();
 	stats_thread();
@@ -315,10 +325,7 @@ int main(int argc, char **argv)
 	open_store();
 	make_loops();
 	start_committer();
-	for (unsigned i = 1; i < qm.loop_count; i++)
-		if (thread_start(&qm.loop[i].thread, "qmgr", THREAD_ANY_CPU, loop_main,
-				 &qm.loop[i]))
-			fatal(EX_OSERR, "cannot start a thread");
+	start_loops();
 	queue_found();
 	struct keeper *keeper = keeper_start(&qm);
 	if (clerk_start(&qm))

@@ -90,6 +90,12 @@ static int qmgr_options_getopt(int opt, const char *arg, void *opts)
 	return -EINVAL;
 }
 
+static const char *qmgr_options_wants(int opt)
+{
+	return opt == 'O' ? "R= with a number from 1 to 1000000000 or O= with one from 1 to 1000000"
+			  : "a number from 1 to 1000000";
+}
+
 static void qmgr_options_usage(FILE *out)
 {
 	fputs("  -C NUM   smtpc.max_connections\n"
@@ -107,6 +113,7 @@ const struct conf_component qmgr_options_component = {
 	.size = sizeof(struct qmgr_options),
 	.getopt_extra = "C:c:O:",
 	.getopt_cb = qmgr_options_getopt,
+	.getopt_wants = qmgr_options_wants,
 	.usage_extra = qmgr_options_usage,
 	.check = qmgr_options_check,
 };
