@@ -1,8 +1,8 @@
 #include "queue/select.h"
 
 #include "core/err.h"
-#include "core/ids.h"
-#include "queue/select_tree.h"
+#include "queue/select_ids.h"
+#include "queue/select_value.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -19,8 +19,6 @@ struct parser {
 	struct select_error *e;
 	bool failed;
 };
-
-/* ---- values */
 
 static void *grab(struct parser *p, size_t n)
 {
@@ -83,170 +81,6 @@ int select_duration(struct span s, usec_t *out)
 	return 0;
 }
 
-static int parse_size(struct span s, uint64_t *out)
-{
-	static const char unit[] = "kmgt";
-	size_t digits = 0;
-	uint64_t n;
-
-	while (digits < s.n && ascii_isdigit(s.p[digits]))
-		digits++;
-	int rc = span_u64(span_head(s, digits), (uint64_t)1 << 40, &n);
-	if (rc)
-		return rc;
-	s = span_from(s, digits);
-	for (unsigned i = 0; s.n && unit[i]; i++)
-		if (ascii_lower(s.p[0]) == unit[i]) {
-			n <<= 10 * (i + 1);
-			s = span_from(s, 1);
-			break;
-		}
-	if (s.n && ascii_lower(s.p[0]) == 'b')
-		s = span_from(s, 1);
-	*out = n;
-	return s.n || n >> 52 ? -EINVAL : 0;
-}
-
-/* A net, an address, with or without brackets and port. */
-static int parse_net(struct span s, struct addr_net *net, uint16_t *port)
-{
-	size_t colon = span_rchr(s, ':'), close = span_chr(s, ']');
-	uint64_t n = 0;
-
-	*port = 0;
-	if (s.n && s.p[0] == '[') {
-		if (close == s.n || (close + 1 < s.n && close + 1 != colon))
-			return -EINVAL;
-		if (close + 1 < s.n && (span_u64(span_from(s, colon + 1), 65535, &n) || !n))
-			return -EINVAL;
-		s = span_of(s.p + 1, close - 1);
-	} else if (colon < s.n && colon == span_chr(s, ':')) {
-		if (span_u64(span_from(s, colon + 1), 65535, &n) || !n)
-			return -EINVAL;
-		s = span_head(s, colon);
-	}
-	*port = (uint16_t)n;
-	return addr_net_parse(s, net);
-}
-
-static int parse_host(struct value *v)
-{
-	static const struct {
-		struct span name;
-		uint8_t mailer;
-	} mailers[] = { { { "esmtp:", 6 }, ROUTE_ESMTP },
-			{ { "lmtp:", 5 }, ROUTE_LMTP },
-			{ { "discard:", 8 }, ROUTE_DISCARD } };
-	struct span s = v->text;
-
-	v->mailer = ANY_MAILER;
-	for (size_t i = 0; i < sizeof mailers / sizeof mailers[0]; i++)
-		if (span_casestartswith(s, mailers[i].name)) {
-			v->mailer = mailers[i].mailer;
-			s = span_from(s, mailers[i].name.n);
-		}
-	if (v->mailer != ANY_MAILER && !s.n) {
-		v->any_host = true;
-		if (v->mailer == ROUTE_LMTP)
-			v->mailer = ROUTE_LMTP_LOCAL;
-		return 0;
-	}
-	if (span_eq(s, SPAN("*"))) {
-		v->any_host = true;
-		return 0;
-	}
-	return parse_net(s, &v->net, &v->port);
-}
-
-static int parse_state(struct value *v)
-{
-	static const struct {
-		struct span name;
-		unsigned state;
-	} states[] = { { { "active", 6 }, SELECT_ACTIVE },
-		       { { "deferred", 8 }, SELECT_DEFERRED },
-		       { { "held", 4 }, SELECT_HELD },
-		       { { "failed", 6 }, SELECT_FAILED } };
-
-	for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
-		if (span_caseeq(v->text, states[i].name)) {
-			v->number = states[i].state;
-			return 0;
-		}
-	return -EINVAL;
-}
-
-static int parse_id(struct value *v)
-{
-	char upper[ID_TEXT_MAX];
-
-	if (select_match_has_glob(v->text))
-		return 0;
-	v->exact = true;
-	if (v->text.n >= sizeof upper)
-		return -EINVAL;
-	for (size_t i = 0; i < v->text.n; i++)
-		upper[i] = v->text.p[i] >= 'a' && v->text.p[i] <= 'z' ? (char)(v->text.p[i] - 32)
-								      : v->text.p[i];
-	return id_parse(span_of(upper, v->text.n), &v->number);
-}
-
-/* What the values of a key look like. */
-static const struct {
-	const char *want;
-} wants[SELECT_KEYS] = {
-	[SELECT_ID] = { "the id of a message such as S0000000065F1A20301, or a pattern with * and ?" },
-	[SELECT_HOST] = { "an address or net such as [192.0.2.1]:25, 192.0.2.0/24, lmtp:, or none" },
-	[SELECT_CLIENT] = { "an address or net" },
-	[SELECT_AGE] = { "a time such as 90s, 30m, 1h30m, 2d" },
-	[SELECT_STATE] = { "active, deferred, held or failed" },
-	[SELECT_ATTEMPTS] = { "a number" },
-	[SELECT_SIZE] = { "a size such as 100k or 5MB" },
-};
-
-static void check_value(struct parser *p, const struct node *t, struct value *v, size_t at)
-{
-	bool may_be_none = t->key == SELECT_HOST || t->key == SELECT_REPLY;
-	usec_t usec = 0;
-	int rc = 0;
-
-	v->none = !v->text.n || span_caseeq(v->text, SPAN("none"));
-	if (may_be_none && v->none)
-		return;
-	switch (t->key) {
-	case SELECT_ID:
-		rc = parse_id(v);
-		break;
-	case SELECT_FROM:
-		if (span_eq(v->text, SPAN("<>")))
-			v->text.n = 0;
-		break;
-	case SELECT_HOST:
-		rc = parse_host(v);
-		break;
-	case SELECT_CLIENT:
-		rc = parse_net(v->text, &v->net, &v->port);
-		break;
-	case SELECT_AGE:
-		rc = select_duration(v->text, &usec);
-		v->number = (uint64_t)usec;
-		break;
-	case SELECT_STATE:
-		rc = parse_state(v);
-		break;
-	case SELECT_ATTEMPTS:
-		rc = span_u64(v->text, UINT32_MAX, &v->number);
-		break;
-	case SELECT_SIZE:
-		rc = parse_size(v->text, &v->number);
-		break;
-	default:
-		break;
-	}
-	if (rc)
-		fail(p, at, "'%.*s' is not %s", SHOW(v->text), wants[t->key].want);
-}
-
 /* ---- the text */
 
 static bool ends_value(char c)
@@ -291,12 +125,13 @@ static void parse_values(struct parser *p, struct node *t)
 		struct value *v = grab(p, sizeof *v);
 		size_t at = p->at;
 		bool quotes = p->at < p->text.n && p->text.p[p->at] == '"';
+		const char *want;
 
 		v->text = quotes ? quoted(p) : plain(p);
 		if (!v->text.n && !quotes)
 			fail(p, at, "a value is missing (\"\" is the empty one)");
-		else
-			check_value(p, t, v, at);
+		else if ((want = select_value_read(t->key, v)))
+			fail(p, at, "'%.*s' is not %s", SHOW(v->text), want);
 		*end = v;
 		end = &v->next;
 		more = p->at < p->text.n && p->text.p[p->at] == ',';
@@ -431,7 +266,7 @@ static struct node *parse_ids(struct parser *p)
 		struct value *v = grab(p, sizeof *v);
 
 		v->text = w;
-		if (parse_id(v) || !v->exact)
+		if (select_value_id(v) || !v->exact)
 			break;
 		*end = v;
 		end = &v->next;
@@ -509,10 +344,10 @@ static struct node *parse_not(struct parser *p)
 	}
 	if (nots % 2 == 0)
 		return n;
-	struct node *not = grab(p, sizeof *not );
-	not ->kind = NODE_NOT;
-	not ->child = n;
-	return not ;
+	struct node *negated = grab(p, sizeof *negated);
+	negated->kind = NODE_NOT;
+	negated->child = n;
+	return negated;
 }
 
 /* Ends a run of terms that must all hold. */
@@ -541,101 +376,6 @@ static struct node *parse_list(struct parser *p, uint8_t kind)
 static struct node *parse_or(struct parser *p)
 {
 	return parse_list(p, NODE_OR);
-}
-
-/* ---- which ids */
-
-static int by_number(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static struct ids ids_of(const struct node *n);
-
-static struct ids ids_of_term(const struct node *t)
-{
-	struct ids out = { .any = t->key != SELECT_ID || t->op != OP_IS };
-	size_t n = 0;
-
-	for (const struct value *v = t->values; v && !out.any; v = v->next) {
-		out.any = !v->exact;
-		n++;
-	}
-	if (out.any)
-		return out;
-	out.id = xmalloc((n + 1) * sizeof *out.id);
-	for (const struct value *v = t->values; v; v = v->next)
-		out.id[out.count++] = v->number;
-	return out;
-}
-
-static struct ids ids_of_or(const struct node *n)
-{
-	struct ids out = { .any = false };
-
-	for (const struct node *c = n->child; c && !out.any; c = c->next) {
-		struct ids part = ids_of(c);
-
-		out.any = part.any;
-		if (!part.any) {
-			out.id = xrealloc(out.id, (out.count + part.count + 1) * sizeof *out.id);
-			memcpy(out.id + out.count, part.id, part.count * sizeof *out.id);
-			out.count += part.count;
-			free(part.id);
-		}
-	}
-	if (out.any) {
-		free(out.id);
-		out = (struct ids){ .any = true };
-	}
-	return out;
-}
-
-/* The smallest set that is known of one of the terms: it holds all that match. */
-static struct ids ids_of_and(const struct node *n)
-{
-	struct ids out = { .any = true };
-
-	for (const struct node *c = n->child; c; c = c->next) {
-		struct ids part = ids_of(c);
-
-		if (part.any || (!out.any && out.count <= part.count)) {
-			free(part.id);
-			continue;
-		}
-		free(out.id);
-		out = part;
-	}
-	return out;
-}
-
-static struct ids ids_of(const struct node *n)
-{
-	switch (n->kind) {
-	case NODE_TERM:
-		return ids_of_term(n);
-	case NODE_OR:
-		return ids_of_or(n);
-	case NODE_AND:
-		return ids_of_and(n);
-	default:
-		return (struct ids){ .any = true };
-	}
-}
-
-static void sort_ids(struct ids *s)
-{
-	size_t n = 0;
-
-	if (s->any || !s->count)
-		return;
-	qsort(s->id, s->count, sizeof *s->id, by_number);
-	for (size_t i = 0; i < s->count; i++)
-		if (!n || s->id[n - 1] != s->id[i])
-			s->id[n++] = s->id[i];
-	s->count = n;
 }
 
 /* ---- life */
@@ -668,8 +408,7 @@ struct select *select_parse(struct span text, struct select_error *e)
 		return NULL;
 	}
 	if (s->root)
-		s->ids = ids_of(s->root);
-	sort_ids(&s->ids);
+		s->ids = select_ids_of(s->root);
 	return s;
 }
 
