@@ -14,7 +14,6 @@
  *
  * Older:   a database of format 1 has no `parked`; it gets it when it is opened for writing.
  * Threads: the committer alone writes; others read (iterators and gets are safe in any thread).
- * Keys:    numbers big-endian, so that they sort.
  * Locks:   readers hold `opened` for reading while an iterator lives; only store_reopen() takes it
  *          for writing.
  * Errors:  -EIO, -ENOSPC, -EUCLEAN (corrupt) or -EAGAIN, from RocksDB's text, which store_error()
@@ -26,6 +25,7 @@
 #include "core/clock.h"
 #include "core/route.h"
 #include "core/span.h"
+#include "queue/store_key.h"
 
 enum store_family {
 	STORE_META = 0,
@@ -93,31 +93,7 @@ void store_iter_seek(struct store_iter *it, struct span from);
 /* 0, or -errno when the walk ended for an error. Frees. */
 int store_iter_end(struct store_iter *it);
 
-/* ---- keys and records */
-enum { STORE_KEY_MAX = 24 };
-struct store_key {
-	char b[STORE_KEY_MAX];
-	uint8_t n;
-};
-static inline struct span store_key_span(const struct store_key *k)
-{
-	return span_of(k->b, k->n);
-}
-struct store_key store_key_ta(uint64_t ta);
-struct store_key store_key_rcpt(uint64_t ta, uint32_t idx);
-struct store_key store_key_due(usec_t wall, uint64_t ta, uint32_t idx);
-struct store_key store_key_word(const char *word);      /* meta: "format", "ids" */
-struct store_key store_key_segment(uint64_t seg);       /* meta: 's' + seg */
-struct store_key store_key_file(uint64_t ta);           /* meta: 'f' + ta: own file is finished */
-struct store_key store_key_suspension(uint64_t number); /* meta: 'p' + number */
-struct store_key store_key_park(uint64_t park);         /* meta: 'd' + number: its head */
-struct store_key store_key_parked(uint64_t park, uint64_t ta, uint32_t idx);
-/* What kind of ibdb or defedb key: true and the parts; *is_rcpt: with a recipient. */
-bool store_key_parse(struct span key, uint64_t *ta, uint32_t *idx, bool *is_rcpt);
-bool store_key_due_parse(struct span key, usec_t *wall, uint64_t *ta, uint32_t *idx);
-bool store_key_parked_parse(struct span key, uint64_t *park, uint64_t *ta, uint32_t *idx);
-bool store_key_park_parse(struct span key, uint64_t *park);
-
+/* ---- records; their keys are in queue/store_key.h */
 /* ibdb value of transaction + recipient. reported: when it finished a DSN about the transaction was
  * out, so that the next one has only the header. */
 struct span store_mark(bool reported);
