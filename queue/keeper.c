@@ -184,8 +184,12 @@ static struct ta *find(struct keeper *k, uint64_t id, bool *loaded, int *error)
 
 	*loaded = false;
 	*error = -EAGAIN;
-	if (ta)
-		return atomic_load(&ta->active) >= AQ_DYING ? NULL : ta;
+	if (ta && atomic_load(&ta->active) >= AQ_DYING)
+		return NULL;
+	if (ta) {
+		*error = 0;
+		return ta;
+	}
 	ta = keeper_load(k->q->store, id, error);
 	if (!ta)
 		return NULL;

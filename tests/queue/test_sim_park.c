@@ -358,6 +358,34 @@ static void warned_late(void *arg)
 	all_parked(4);
 }
 
+/* ---- a message of which another recipient is being tried */
+
+static void keep_second(struct sim_attempt *a)
+{
+	if (!sim_host_is(a, "10.0.0.2"))
+		deliver(a);
+}
+
+static void slow_companion(void *arg)
+{
+	struct sim_rcpt r[] = { { .addr = "b@d1.test" }, { .addr = "b@d2.test" } };
+	struct sim_message m = { .sender = "a@d9.test", .count = 2, .rcpt = r };
+
+	(void)arg;
+	sim_on.deliver = keep_second;
+	sim_commit(&m);
+	mails(5);
+	sim_ok(sim_rows().deferred == 6 && sim_attempt_count() == 1, "%u parked, %u attempts",
+	       sim_rows().deferred, sim_attempt_count());
+	journal->up = true;
+	sim_pass(400 * SEC);
+	sim_ok(sim_rows().deferred == 0 && sim_attempt_count() == 1, "%u parked, %u attempts",
+	       sim_rows().deferred, sim_attempt_count());
+	while (sim_attempts)
+		sim_done(sim_attempts);
+	nothing_left();
+}
+
 /* ---- suspensions */
 
 /* AQ has no room: what waited for the end of a suspension has not come when qmgr ends. */
@@ -492,6 +520,8 @@ int main(void)
 	     "scheduler_timeout = 1d;",
 	     warned_late, "the time of a warning passes while they are in AQ");
 	is_int(notices(true, 4 * HOUR), 4, "  they are warned about when they are put back");
+	test("delivery_timeout = 1d;", slow_companion,
+	     "a message of which another recipient is being tried");
 	test_suspended();
 	test("smtpc { initial_connections = 2; max_connections = 2; }", shared_up,
 	     "two destinations with one host: one fails, the other does not");
