@@ -116,7 +116,7 @@ static void map(void *arg)
 	open_is("2001:db8:8::1", 2, 1);
 	/* Once more by signal, once more by the operator. */
 	make_map("icm: 2\nicm:10.1.2 4\nicm:IPv6:2001:db8:7 4\nicr: 100\n");
-	kill(getpid(), SIGUSR1);
+	raise(SIGUSR1);
 	sim_settle();
 	open_is("10.1.2.3", 1, 1);
 	make_map("icm: 3\nicm:10.1.2 5\nicr: 100\n");
