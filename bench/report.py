@@ -39,6 +39,7 @@ FAMILIES = {
         ('hostile_per_s', 'hostile/s', '', '%.0f', NOT),
         ('hostile_cpu_s_per_1000', 'cpu s/1000 of them', '', '%.3f', LESS),
         ('good_share', 'good mail taken', '', '%.2f', MORE),
+        ('turned_away', 'turned away', '', '%.0f', LESS),
         ('quiet_p50_ms', 'quiet median ms', '', '%.2f', LESS),
         ('p50_ms', 'median ms', 'good client: median ms, hostile clients beside', '%.2f', LESS),
         ('p50_factor', 'x', '', '%.2f', NOT),
