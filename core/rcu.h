@@ -69,8 +69,8 @@ static inline void rcu_quiescent(void)
 void rcu_later(struct rcu_head *head, void (*fn)(struct rcu_head *));
 
 /* Hash tables: a node becomes visible by lfht_add*; what lfht_find returns is valid in the read
- * section. Begins with so many buckets of 16 bytes, rounded up to a power of two, and grows with
- * what is in it. */
+ * section. Begins with so many buckets of 16 bytes, rounded up to a power of two, and follows the
+ * number of nodes: at most 16 for a bucket. A walk costs nodes and buckets. */
 enum { LFHT_BUCKETS_MAX = 1 << 27 };
 struct cds_lfht *lfht_new(unsigned long buckets);
 /* Adds; returns the node that has an equal key already, else `node` itself. */
