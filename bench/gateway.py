@@ -232,6 +232,10 @@ class Gateway:
     def cpu(self):
         return procs.cpu_seconds(self.main_pid())
 
+    def cpu_by_name(self):
+        """{component: CPU seconds of its threads}."""
+        return {name: procs.fine_cpu_seconds(pid) for name, pid in self.components().items()}
+
     def memory_kb(self):
         return procs.memory_kb(self.main_pid())
 

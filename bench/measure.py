@@ -103,13 +103,14 @@ class Relay(Workload):
         with self.start(place, system) as r:
             r.send(min(max(WARM_UP, self.sessions), n), *self.args)
             r.settle()
-            before, opened = r.gw.cpu(), r.sink.query()['sessions_total']
+            before, parts, opened = r.gw.cpu(), r.gw.cpu_by_name(), r.sink.query()['sessions_total']
             sent, got = r.send(n, *self.args)
             memory = r.gw.memory_kb()
             r.settle()
             cpu = r.gw.cpu() - before
+            parts = {'%s_cpu_s_per_1000' % k: (v - parts[k]) / n * 1000 for k, v in r.gw.cpu_by_name().items()}
             r.finish()
-            return dict(sessions=self.sessions, messages=n, cpu_s_per_1000=cpu / n * 1000,
+            return dict(sessions=self.sessions, messages=n, cpu_s_per_1000=cpu / n * 1000, **parts,
                         accepted_per_s=n / (sent['end_monotonic_s'] - sent['begin_monotonic_s']),
                         delivered_per_s=n / (got['last_monotonic_s'] - sent['begin_monotonic_s']),
                         connections_per_message=(got['sessions_total'] - opened) / n, rss_kb=memory)

@@ -225,6 +225,10 @@ class Postfix:
     def cpu(self):
         return procs.cpu_seconds(self.main_pid())
 
+    def cpu_by_name(self):
+        """Its processes come and go."""
+        return {}
+
     def memory_kb(self):
         return procs.memory_kb(self.main_pid())
 

@@ -16,6 +16,10 @@ FAMILIES = {
     'relay': ('relaying 1 KB messages', RELAY),
     'size': ('larger messages, more recipients', RELAY),
     'dests': ('many destinations', RELAY[:3] + (
+        ('qmgr_cpu_s_per_1000', 'of it: qmgr', '', '%.4f', LESS),
+        ('smtpc_cpu_s_per_1000', 'smtpc', '', '%.4f', LESS),
+        ('smtps_cpu_s_per_1000', 'smtps', '', '%.4f', LESS),
+        ('smar_cpu_s_per_1000', 'smar', '', '%.4f', LESS),
         ('connections_per_message', 'connections/msg', '', '%.3f', NOT),
         ('rss_kb', 'memory MB', '', '%.0f', LESS))),
     'dead': ('a dead destination', (

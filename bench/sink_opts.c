@@ -37,6 +37,7 @@ static const char usage_text[] =
 	"                8BITMIME, SIZE, ENHANCEDSTATUSCODES\n"
 	"  --size N      largest message in bytes, offered with SIZE (none)\n"
 	"  --max-sessions N  refuse more with 421 (none)\n"
+	"  --mail-max N  messages on one connection, offered with LIMITS; 421 to more (none)\n"
 	"  --max-pairs N     remember so many (message, recipient) pairs (32m)\n"
 	"  --idle TIME   close a session when nothing comes for so long (5m)\n"
 	"  --dump DIR    write each message to a file in DIR\n"
@@ -63,6 +64,7 @@ enum {
 	OPT_WITHOUT,
 	OPT_SIZE,
 	OPT_MAX_SESSIONS,
+	OPT_MAIL_MAX,
 	OPT_MAX_PAIRS,
 	OPT_IDLE,
 	OPT_DUMP,
@@ -89,6 +91,7 @@ static const struct option longs[] = {
 	{ "without", 1, 0, OPT_WITHOUT },
 	{ "size", 1, 0, OPT_SIZE },
 	{ "max-sessions", 1, 0, OPT_MAX_SESSIONS },
+	{ "mail-max", 1, 0, OPT_MAIL_MAX },
 	{ "max-pairs", 1, 0, OPT_MAX_PAIRS },
 	{ "idle", 1, 0, OPT_IDLE },
 	{ "dump", 1, 0, OPT_DUMP },
@@ -157,6 +160,9 @@ static void one_behaviour(struct sink_opts *o, int c, const char *arg)
 		break;
 	case OPT_MAX_SESSIONS:
 		o->session_max = cli_count("--max-sessions", arg, 1, UINT32_MAX);
+		break;
+	case OPT_MAIL_MAX:
+		o->mail_max = (uint32_t)cli_count("--mail-max", arg, 1, 999999);
 		break;
 	case OPT_IDLE:
 		o->idle_usec = cli_time("--idle", arg);

@@ -35,6 +35,7 @@ struct sink_opts {
 	bool no_duplicates; /* a duplicate is a failure */
 	unsigned offers;
 	uint64_t size_max, rcpt_max, session_max, pair_max;
+	uint32_t mail_max; /* MAIL commands of a session, RFC 9422; 0: any number */
 	uint64_t expect, expect_messages;
 	uint64_t seed;
 	usec_t timeout_usec, linger_usec, idle_usec;

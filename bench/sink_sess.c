@@ -96,6 +96,12 @@ static void cmd_mail(struct sink_env *env, struct sink_sess *s, struct span args
 		sink_stage_reply(env, "552 ", "5.3.4 ", "message too big");
 		return;
 	}
+	if (env->opts->mail_max && s->mail_n >= env->opts->mail_max) {
+		sink_stage_reply(env, "421 ", "4.7.0 ", "no more messages on this connection");
+		s->closing = true;
+		return;
+	}
+	s->mail_n++;
 	s->body_8bit = params.body_8bit;
 	s->utf8 = params.smtputf8;
 	sink_stage_begin(env, s, FAULT_MAIL);

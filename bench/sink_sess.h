@@ -54,6 +54,7 @@ struct sink_sess {
 	struct datascan scan;
 	uint64_t *rcpt; /* span_casehash of each */
 	uint32_t rcpt_n, rcpt_cap;
+	uint32_t mail_n;        /* transactions begun */
 	uint32_t dot_at, dot_n; /* replies to the final dot: given, all */
 	size_t env_at;          /* LMTP: next recipient in env */
 	uint64_t bdat_left;

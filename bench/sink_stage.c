@@ -80,6 +80,12 @@ static void helo_ok(struct sink_env *env, struct sink_sess *s)
 			outbuf_str(b, "250-");
 			outbuf_str(b, offers[i].line);
 		}
+	if (s->esmtp && env->opts->mail_max) {
+		outbuf_str(b, "\r\n");
+		last = b->n;
+		outbuf_str(b, "250-LIMITS MAILMAX=");
+		outbuf_u64(b, env->opts->mail_max);
+	}
 	if (s->esmtp && env->opts->offers & SINK_SIZE) {
 		outbuf_str(b, "\r\n");
 		last = b->n;

@@ -17,6 +17,7 @@ static const struct {
 	const char *codes;
 	bool lmtp, closing;
 	unsigned offers; /* 0: the usual ones */
+	unsigned mail_max;
 	const char *fail, *drop;
 	unsigned messages, recipients;
 } cases[] = {
@@ -31,6 +32,13 @@ static const struct {
 	  .codes = "220 250 250 250 354 250 250 250 250 354 250",
 	  .messages = 2,
 	  .recipients = 3 },
+	{ .name = "no more messages on a connection",
+	  .in = HELLO MAIL RCPT "DATA\r\n" TEXT MAIL RCPT "RSET\r\n" MAIL,
+	  .mail_max = 2,
+	  .codes = "220 250 250 250 354 250 250 250 250 421",
+	  .closing = true,
+	  .messages = 1,
+	  .recipients = 1 },
 	{ .name = "HELO, verbs in any case",
 	  .in = "helo x\r\nmail from:<>\r\nrcpt to:<c@d>\r\ndata\r\n" TEXT,
 	  .codes = "220 250 250 250 354 250",
@@ -206,6 +214,7 @@ static void test_dialogues(size_t step)
 		char got[400];
 		f = (struct fixture){ 0 };
 		f.opts.lmtp = cases[i].lmtp;
+		f.opts.mail_max = cases[i].mail_max;
 		f.opts.offers = cases[i].offers ? cases[i].offers
 						: SINK_PIPELINING | SINK_8BITMIME | SINK_SIZE |
 							  SINK_ENHANCED;
@@ -292,6 +301,19 @@ static void test_stall(void)
 	end(&f);
 }
 
+/* Who knows RFC 9422 ends the connection itself. */
+static void test_limits(void)
+{
+	static struct fixture f;
+
+	f.opts.mail_max = 7;
+	begin(&f);
+	f.env.out.n = 0;
+	feed(&f, HELLO, 1000);
+	ok(memmem(f.env.out.p, f.env.out.n, "250 LIMITS MAILMAX=7\r\n", 22), "LIMITS is offered");
+	end(&f);
+}
+
 /* Bytes that no client would send: nothing is accepted, nothing breaks. */
 static void test_rubbish(void)
 {
@@ -329,6 +351,7 @@ int main(void)
 	test_delay();
 	test_limit();
 	test_stall();
+	test_limits();
 	test_rubbish();
 	return plan_done();
 }
