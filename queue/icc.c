@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* The last 60 s in slots of 5 s: the rate slides. */
-enum { SLOTS = 12, SLOT_USEC = 5 * USEC_PER_SEC };
+/* The last 60 s in slots of 2 s: the rate slides. */
+enum { SLOTS = 30, SLOT_USEC = 2 * USEC_PER_SEC };
 
 struct client {
 	struct cds_lfht_node node;
@@ -15,7 +15,7 @@ struct client {
 	struct addr addr;
 	atomic_int refs; /* < 0: on its way out */
 	atomic_uint open;
-	_Atomic uint64_t slot[SLOTS]; /* number of the 5 s << 32 | connections in it */
+	_Atomic uint64_t slot[SLOTS]; /* number of the 2 s << 32 | connections in it */
 	_Atomic usec_t seen;
 };
 
@@ -124,7 +124,12 @@ enum icc_verdict icc_open(const struct addr *client, usec_t now)
 		v = ICC_TOO_MANY;
 	else
 		atomic_fetch_add(&c->open, 1);
-	note(c, now);
+	/* Those that are refused do not count: a client that comes again and again would never be let
+	 * in any more. */
+	if (v == ICC_OK)
+		note(c, now);
+	else
+		atomic_store_explicit(&c->seen, now, memory_order_relaxed);
 	drop(c);
 	return v;
 }

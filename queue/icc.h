@@ -1,6 +1,6 @@
 /*
  * queue/icc.h - incoming connection control: open sessions and new ones in the last 60 s per
- * client, R 3.8 17.
+ * client, R 3.8 17; what is refused does not count.
  *
  * Tables: by client address, in RCU; any loop; counts are atomic.
  * Limits: connection_control_cache_size clients; idle ones are dropped first, beyond that clients
