@@ -125,22 +125,60 @@ enum occ_state occ_take(struct occ_host *h, unsigned loop, usec_t now)
 	return OCC_FULL;
 }
 
-static void went_well(struct occ_host *h)
+/* Enough successes for a wider window? Each step that holds makes the next one cheaper. */
+static bool may_widen(struct occ_host *h)
+{
+	unsigned need = atomic_load_explicit(&h->need, memory_order_relaxed);
+
+	if (need <= 1)
+		return true;
+	if (atomic_fetch_add(&h->has, 1) + 1 < need)
+		return false;
+	atomic_store(&h->has, 0);
+	atomic_store(&h->need, need / 2);
+	return true;
+}
+
+static void went_well(struct occ_host *h, usec_t now)
 {
 	unsigned limit = atomic_load(&h->limit);
 
+	atomic_store_explicit(&h->well, now, memory_order_relaxed);
 	if (atomic_load(&h->failures))
 		atomic_store(&h->failures, 0);
 	if (atomic_load(&h->down_until)) {
 		atomic_store(&h->down_until, 0);
 		atomic_store(&h->limit, initial_of(h));
+		atomic_store(&h->need, 1);
 		return;
 	}
 	unsigned max = limits_get(LIMITS_OCM, &h->addr, atomic_load(&max_limit));
-	if (limit < max)
-		atomic_compare_exchange_strong(&h->limit, &limit, limit + 1);
-	else if (limit > max)
+	if (limit < max) {
+		if (may_widen(h))
+			atomic_compare_exchange_strong(&h->limit, &limit, limit + 1);
+	} else if (limit > max)
 		atomic_store(&h->limit, max);
+}
+
+/* It serves others but takes no further one. False: it is down. */
+static bool has_enough(struct occ_host *h, usec_t now)
+{
+	unsigned busy = atomic_load(&h->busy), limit = atomic_load(&h->limit);
+	unsigned need = atomic_load(&h->need);
+	usec_t well = atomic_load(&h->well);
+
+	if (busy < 2 || !well || now - well > OCC_SERVES_USEC || atomic_load(&h->down_until))
+		return false;
+	if (busy - 1 < limit)
+		atomic_compare_exchange_strong(&h->limit, &limit, busy - 1);
+	/* Those that are refused together count once. */
+	if (well > atomic_load(&h->refused))
+		atomic_store(&h->need, need <= 1                 ? 4
+				       : need < OCC_NEED_MAX / 4 ? need * 4
+								 : OCC_NEED_MAX);
+	atomic_store(&h->has, 0);
+	atomic_store(&h->refused, now);
+	return true;
 }
 
 static void went_down(struct occ_host *h, usec_t least, usec_t now)
@@ -161,10 +199,10 @@ static void went_down(struct occ_host *h, usec_t least, usec_t now)
 
 void occ_give(struct occ_host *h, bool connected, bool delivered, usec_t least, usec_t now)
 {
-	if (!connected)
+	if (!connected && !has_enough(h, now))
 		went_down(h, least, now);
-	else if (delivered || atomic_load(&h->down_until))
-		went_well(h);
+	else if (connected && (delivered || atomic_load(&h->down_until)))
+		went_well(h, now);
 	atomic_fetch_sub(&h->busy, 1);
 }
 
@@ -191,10 +229,16 @@ static void free_later(struct rcu_head *head)
 	free(caa_container_of(head, struct occ_host, rcu));
 }
 
+usec_t occ_keep_usec(void)
+{
+	return limits_octo(set.keep_usec);
+}
+
 void occ_expire(usec_t now)
 {
 	struct cds_lfht_iter it;
 	struct cds_lfht_node *node;
+	usec_t keep = occ_keep_usec();
 
 	LFHT_FOREACH(table, &it, node)
 	{
@@ -202,8 +246,7 @@ void occ_expire(usec_t now)
 		bool full = atomic_load(&count) > set.max_entries;
 		int none = 0;
 
-		if (atomic_load(&h->busy) ||
-		    (!full && now - atomic_load(&h->used) < limits_octo(set.keep_usec)))
+		if (atomic_load(&h->busy) || (!full && now - atomic_load(&h->used) < keep))
 			continue;
 		if (atomic_compare_exchange_strong(&h->refs, &none, -1) &&
 		    lfht_remove(table, node)) {

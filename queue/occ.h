@@ -5,6 +5,10 @@
  * Tables:  by mailer and address, in RCU; entries stay as long as somebody holds them or octo has
  *          not passed.
  * Threads: any loop; counts are atomic.
+ * Window:  initial_connections; each success allows one more, up to max_connections. A host that
+ *          takes no further session while it serves others has all that it wants: the window
+ *          becomes what it has, and one more takes more successes the oftener it refuses. One that
+ *          serves nobody is down.
  * Limits:  OCC_max_entries; beyond that idle entries are dropped, else occ_get() still makes one:
  *          mail goes on.
  */
@@ -21,12 +25,15 @@ enum { OCC_AGENTS_MAX = 64 };
 struct occ_host {
 	struct cds_lfht_node node;
 	struct rcu_head rcu;
-	struct addr addr;          /* family ADDR_NONE: the local LMTP socket */
-	uint8_t mailer;            /* enum route_mailer */
-	atomic_int refs;           /* destinations that point here */
-	atomic_uint busy;          /* attempts going on */
-	atomic_uint limit;         /* window of slow start */
-	atomic_uint failures;      /* in a row; those that fail together count once */
+	struct addr addr;       /* family ADDR_NONE: the local LMTP socket */
+	uint8_t mailer;         /* enum route_mailer */
+	atomic_int refs;        /* destinations that point here */
+	atomic_uint busy;       /* attempts going on */
+	atomic_uint limit;      /* window of slow start */
+	atomic_uint need, has;  /* successes for one more, since the last one: 1 until it refuses */
+	atomic_uint failures;   /* in a row; those that fail together count once */
+	_Atomic usec_t well;    /* monotonic, last success */
+	_Atomic usec_t refused; /* monotonic, when it took no further one */
 	_Atomic usec_t down_until; /* monotonic; 0: not down */
 	_Atomic usec_t used;       /* monotonic, last use */
 	_Atomic uint64_t waiting;  /* bit per loop that wants a slot */
@@ -41,6 +48,7 @@ struct occ_setup {
 	usec_t retry_min_usec; /* an address that failed is left alone for half of it, at most
 				  OCC_DOWN_USEC */
 };
+enum { OCC_SERVES_USEC = 10 * USEC_PER_SEC, OCC_NEED_MAX = 1024 };
 enum { OCC_DOWN_USEC = 60 * USEC_PER_SEC, OCC_DOWN_MAX_USEC = 8 * OCC_DOWN_USEC };
 
 /* Once, at the start. */
@@ -70,6 +78,8 @@ uint64_t occ_waiters(struct occ_host *h);
 void occ_probe(usec_t now);
 /* The same for one of them. */
 void occ_probe_host(struct occ_host *h, usec_t now);
+/* octo now. Inside a read section. */
+usec_t occ_keep_usec(void);
 /* Drops entries that nobody holds and that were not used for octo, or that are more than
  * max_entries. Any loop, now and then. */
 void occ_expire(usec_t now);

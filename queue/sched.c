@@ -1,6 +1,7 @@
 #include "queue/sched.h"
 
 #include "core/err.h"
+#include "core/ids.h"
 #include "core/log.h"
 #include "core/msg.h"
 #include "queue/admit.h"
@@ -170,7 +171,13 @@ static void attempt_timeout(struct timer *t)
 	/* Requeued only when smtpc confirms, or has gone: it may be in the middle of the content.
 	 */
 	a->cancelled = true;
-	log_event(LOG_LV_WARN, LOG_SEV_WARN, "sched", "stat=attempt takes too long, cancelled");
+	char id[ID_TEXT_MAX], host[ADDR_TEXT_MAX];
+	id_text(a->ta->id, id);
+	addr_text(&a->host->addr, host);
+	log_event(LOG_LV_WARN, LOG_SEV_WARN, "sched",
+		  "ss_ta=%s, addr=%s, rcpts=%u, sec=%d, stat=longer than delivery_timeout, "
+		  "cancelled",
+		  id, host, a->count, (int)((loop_now(a->l->loop) - a->started) / USEC_PER_SEC));
 	msg_cancel_encode(&(struct msg_cancel){ .attempt = a->id }, &s->frame);
 	agents_send(a->l, a->slot, MSG_cancel, &s->frame);
 }
@@ -696,18 +703,31 @@ static void sweep_one(struct dest *d, void *ctx)
 	drain(l, d, loop_now(l->loop) - qmgr_live(l->q)->scheduler_timeout, timed_out, &wall_next);
 }
 
+/* Short times are kept too: to a quarter. */
+static usec_t sweep_every(struct qloop *l)
+{
+	usec_t timeout = qmgr_live(l->q)->scheduler_timeout, octo = occ_keep_usec();
+	usec_t every = (timeout < octo ? timeout : octo) / 4;
+
+	if (every > SWEEP_USEC)
+		return SWEEP_USEC;
+	return every < USEC_PER_SEC ? USEC_PER_SEC : every;
+}
+
 static void sweep(struct timer *t)
 {
 	struct sched *s = caa_container_of(t, struct sched, sweep);
+	usec_t every = sweep_every(s->l);
 
 	dests_each(s->dests, sweep_one, s->l);
-	dests_sweep(s->dests, SWEEP_USEC);
+	/* An idle one would keep the entries of its hosts beyond octo. */
+	dests_sweep(s->dests, every);
 	atomic_store_explicit(&s->dest_count, dests_count(s->dests), memory_order_relaxed);
 	if (s->l->n == 0) {
 		occ_expire(loop_now(s->l->loop));
 		parks_sweep();
 	}
-	loop_timer_after(s->l->loop, &s->sweep, SWEEP_USEC);
+	loop_timer_after(s->l->loop, &s->sweep, every);
 }
 
 static void dest_timer(struct timer *t)
@@ -734,7 +754,7 @@ int sched_new(struct qloop *l)
 	}
 	s->sweep.fn = sweep;
 	s->obey.timer.fn = obey_piece;
-	loop_timer_after(l->loop, &s->sweep, SWEEP_USEC);
+	loop_timer_after(l->loop, &s->sweep, USEC_PER_SEC);
 	return s->requests ? 0 : -ENOMEM;
 }
 

@@ -66,6 +66,45 @@ static void down(void)
 	occ_put(h);
 }
 
+/* A host that serves some sessions and refuses further ones. */
+static void enough(void)
+{
+	struct occ_host *h = host(8);
+	usec_t now = 250 * S;
+
+	take_all(h, now);
+	occ_give(h, true, true, 0, now);
+	take_all(h, now);
+	is_int(atomic_load(&h->busy), 5, "five sessions are wanted");
+	occ_give(h, false, false, 0, now + 1);
+	is_int(occ_take(h, 0, now + 1), OCC_FULL, "the fifth is refused: not down, but full");
+	for (int i = 0; i < 3; i++) {
+		occ_give(h, true, true, 0, now + 2);
+		is_int(take_all(h, now + 2), 1, "a success does not widen it");
+	}
+	occ_give(h, true, true, 0, now + 2);
+	is_int(take_all(h, now + 2), 2, "the fourth does");
+	occ_give(h, false, false, 0, now + 3);
+	int n = 0;
+	do {
+		occ_give(h, true, true, 0, now + 4);
+		n++;
+	} while (take_all(h, now + 4) == 1 && n < 100);
+	is_int(n, 8, "refused again: twice as many");
+	is_int(take_all(h, now + 4), 0, "one more");
+	occ_give(h, false, false, 0, now + 4 + OCC_SERVES_USEC + 1);
+	is_int(occ_take(h, 0, now + 4 + OCC_SERVES_USEC + 1), OCC_DOWN,
+	       "refused when nothing went well for long: down");
+	while (atomic_load(&h->busy))
+		occ_give(h, true, false, 0, now + 30 * S);
+	is_int(take_all(h, now + 30 * S), 4, "back");
+	while (atomic_load(&h->busy) > 1)
+		occ_give(h, true, true, 0, now + 30 * S);
+	occ_give(h, false, false, 0, now + 31 * S);
+	is_int(occ_take(h, 0, now + 31 * S), OCC_DOWN, "refused when it has no other: down");
+	occ_put(h);
+}
+
 static void down_for_longer(void)
 {
 	struct occ_host *h = host(9);
@@ -136,6 +175,7 @@ int main(void)
 	occ_init(&s);
 	slow_start();
 	down();
+	enough();
 	down_for_longer();
 	table();
 	bounds();

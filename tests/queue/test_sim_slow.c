@@ -96,6 +96,25 @@ static void shrinks(void *arg)
 		window_fill(&w);
 	}
 	window_is(&w, "wide open");
+	/* It serves the others: it has enough. */
+	sim_unreachable(sim_attempts);
+	sim_pass(SEC);
+	sim_ok(sim_attempt_count() == 7, "a connection fails: nothing new starts");
+	w.waiting++;
+	w.open = 7;
+	for (unsigned i = 0; i < 3; i++) {
+		sim_done(sim_attempts);
+		w.waiting--;
+		sim_pass(10 * USEC_PER_MSEC);
+		sim_ok(sim_attempt_count() == 7, "success %u: %u", i, sim_attempt_count());
+	}
+	sim_done(sim_attempts);
+	w.waiting -= 2;
+	sim_pass(10 * USEC_PER_MSEC);
+	sim_ok(sim_attempt_count() == 8, "the fourth allows one more: %u", sim_attempt_count());
+	sim_ok(sim_rows().deferred == 0, "nothing of this was a failure");
+	/* It serves nobody for long: now that is a failure. */
+	sim_pass(11 * SEC);
 	sim_unreachable(sim_attempts);
 	sim_pass(SEC);
 	sim_ok(sim_attempt_count() == 7, "a connection fails: nothing new starts");
