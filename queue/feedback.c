@@ -140,13 +140,18 @@ static uint64_t room_of(uint64_t count, uint64_t max, unsigned *percent_left)
 	return room;
 }
 
+uint64_t feedback_room(uint64_t aq, uint64_t iqdb, unsigned percent_left)
+{
+	return aq < iqdb && percent_left < 100 ? aq : iqdb;
+}
+
 struct credit feedback_credit(unsigned open, unsigned sessions, unsigned links)
 {
 	unsigned left = 100;
 	uint64_t aq = room_of(aq_count(), aq_max(), &left),
 		 iqdb = room_of(iqdb_count(), iqdb_max(), &left);
 
-	return feedback_part(aq < iqdb ? aq : iqdb, left, open, sessions, links);
+	return feedback_part(feedback_room(aq, iqdb, left), left, open, sessions, links);
 }
 
 static void tell_loop(struct qloop *l, void *arg)

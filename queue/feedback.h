@@ -4,8 +4,8 @@
  * obeys, R 9.1.
  *
  * Levels:  free; slow: workers accept one session at a time, and fewer of them; stop: none, and
- *          open sessions get 4yz.
- * Credits: what is left in AQ and IQDB is lent to the workers, half of it in equal parts, half by
+ *          open sessions get 4yz. A full disk may stay full: then clients are let in and get 4yz too.
+ * Credits: what is left in IQDB, and in AQ as soon as that is filling, is lent to the workers, half of it in equal parts, half by
  *          their open sessions. A worker returns it by ending transactions; it is lent anew while
  *          room is scarce, so that none sits on what another one needs.
  * Threads: computed in loop 0 every FEEDBACK_USEC and when AQ has filled by another hundredth; read
@@ -46,6 +46,9 @@ struct feedback_numbers {
 };
 enum feedback_level feedback_judge(const struct feedback_numbers *n, enum feedback_level now,
 				   const char **cause);
+/* Pure: the recipients that all may have. A transaction may have more than AQ: what is too much waits in
+ * DEFEDB. So AQ counts only when it is filling. */
+uint64_t feedback_room(uint64_t aq, uint64_t iqdb, unsigned percent_left);
 /* Pure: the part of a worker. percent_left: 100 at the begin of level slow, 0 at stop. */
 struct credit feedback_part(uint64_t room, unsigned percent_left, unsigned open, unsigned sessions,
 			    unsigned links);

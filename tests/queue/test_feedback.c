@@ -57,6 +57,14 @@ static void judges(void)
 	is_int(feedback_judge(&n, FEEDBACK_FREE, &cause), FEEDBACK_FREE, "memory is not known");
 }
 
+static void rooms(void)
+{
+	is_int((int64_t)feedback_room(10, 5000, 100), 5000,
+	       "a transaction may have more recipients than AQ");
+	is_int((int64_t)feedback_room(10, 5000, 99), 10, "not while AQ is filling");
+	is_int((int64_t)feedback_room(5000, 10, 100), 10, "never more than IQDB");
+}
+
 static void parts(void)
 {
 	static const struct {
@@ -121,5 +129,6 @@ int main(void)
 	}
 	judges();
 	parts();
+	rooms();
 	return plan_done();
 }
