@@ -5,11 +5,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* In a log file a line has its time; on a terminal and for those who read a pipe it is only in the
+ * way. */
+static void stamp(void)
+{
+	struct timespec now;
+	struct stat st;
+	struct tm tm;
+	char date[24], zone[8];
+
+	if (fstat(STDERR_FILENO, &st) || !S_ISREG(st.st_mode))
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (!localtime_r(&now.tv_sec, &tm))
+		return;
+	strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
+	strftime(zone, sizeof zone, "%z", &tm);
+	fprintf(stderr, "%s.%06ld%s ", date, now.tv_nsec / 1000, zone);
+}
 
 _Noreturn void fatal(int sysexit, const char *fmt, ...)
 {
 	va_list ap;
 
+	stamp();
 	fprintf(stderr, "%s: sev=CRIT, ", program_invocation_short_name);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
@@ -22,6 +45,7 @@ _Noreturn void panic(const char *fmt, ...)
 {
 	va_list ap;
 
+	stamp();
 	fprintf(stderr, "%s: sev=ALERT, panic: ", program_invocation_short_name);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);

@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 #include "core/route.h"
+#include "proto/smtpc_log.h"
 #include "proto/smtpc_session.h"
 #include "proto/smtpc_stats.h"
 
@@ -165,8 +166,10 @@ int smtpc_engine_deliver(struct smtpc_engine *e, const struct msg_deliver *d)
 	if (rc)
 		return rc;
 	add_job(e, j);
-	if (smtpc_job_open_content(j, e->cdb, d)) {
+	rc = smtpc_job_open_content(j, e->cdb, d);
+	if (rc) {
 		SMTPC_COUNT(content_unreadable, 1);
+		smtpc_log_unreadable(d->ta, d->seg, rc);
 		/* qmgr counts with the idle session that it gave this to. */
 		smtpc_engine_finish(
 			e, j, smtpc_pool_has(&e->idle, &j->key) ? MSG_CONN_IDLE : MSG_CONN_CLOSED);

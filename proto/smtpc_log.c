@@ -3,6 +3,8 @@
 #include "core/ids.h"
 #include "core/log.h"
 
+#include <errno.h>
+
 static void add_id(struct log_line *l, const struct smtpc_session *s, const char *name, uint32_t id)
 {
 	char text[ID_TEXT_MAX];
@@ -104,5 +106,21 @@ void smtpc_log_where(const struct smtpc_session *s, const char *where)
 	log_word(&l, "where", where);
 	log_int(&l, "size", (int64_t)smtpc_job_size(s->job));
 	add_reply(&l, s);
+	log_end(&l);
+}
+
+void smtpc_log_unreadable(uint64_t ta, uint64_t seg, int rc)
+{
+	char path[CDB_PATH_MAX];
+	struct log_line l;
+
+	if (rc == -ESTALE)
+		return;
+	log_begin(&l, LOG_LV_ERROR, LOG_SEV_ERR);
+	log_word(&l, "func", "smtpc_content");
+	log_id(&l, "ss_ta", ta);
+	log_str(&l, "file",
+		span_of(path, seg ? cdb_seg_path("", seg, path) : cdb_file_path("", ta, path)));
+	log_errno(&l, rc);
 	log_end(&l);
 }

@@ -18,4 +18,8 @@ void smtpc_log_rcpt(const struct smtpc_session *s, uint32_t i, const char *where
 /* ... where=..., size=..., stat=..., reply=... */
 void smtpc_log_where(const struct smtpc_session *s, const char *where);
 
+/* The content of transaction ta cannot be read: in which file, and why. -ESTALE, whose client was told
+ * to send it again, is not worth a line. */
+void smtpc_log_unreadable(uint64_t ta, uint64_t seg, int rc);
+
 #endif

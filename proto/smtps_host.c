@@ -24,7 +24,7 @@ int smtps_host_init(struct smtps_host *h, struct smtps_conf *conf, size_t max_se
 	if (!h->input)
 		return -ENOMEM;
 	h->conf = smtps_conf_get(conf);
-	h->credit = (struct smtps_credit){ UINT32_MAX, UINT32_MAX, 0 };
+	h->credit = (struct smtps_credit){ UINT32_MAX, UINT32_MAX, 0, false };
 	return 0;
 }
 

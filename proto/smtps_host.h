@@ -41,6 +41,7 @@ struct smtps_host_ops {
 struct smtps_credit {
 	uint32_t sessions, recipients; /* UINT32_MAX until qmgr has said something */
 	uint8_t level;
+	bool lets_in; /* at level stop: clients are told 452 instead of being left to wait */
 };
 
 struct smtps_host {

@@ -361,7 +361,9 @@ static void got_credit(struct smtps_links *k, struct span body)
 		log_event(LOG_LV_WARN, m.level ? LOG_SEV_WARN : LOG_SEV_INFO, "credit",
 			  "worker=%u, level=%u, sessions=%u, recipients=%u", k->worker, m.level,
 			  m.sessions, m.recipients);
-	k->host->credit = (struct smtps_credit){ m.sessions, m.recipients, m.level };
+	/* A full disk may last for hours; what else stops us ends soon. */
+	k->host->credit = (struct smtps_credit){ m.sessions, m.recipients, m.level,
+						 span_eq(m.cause, SPAN("disk")) };
 	k->credit(k->ctx);
 }
 
@@ -544,7 +546,7 @@ static void qmgr_down(struct link *l)
 	for (struct smtps_request *r = k->qmgr_queue.first; r; r = r->next)
 		r->deadline = deadline;
 	/* What it has lent is void until it says something new. */
-	k->host->credit = (struct smtps_credit){ UINT32_MAX, UINT32_MAX, 0 };
+	k->host->credit = (struct smtps_credit){ UINT32_MAX, UINT32_MAX, 0, false };
 	arm_timer(k);
 	k->credit(k->ctx);
 }

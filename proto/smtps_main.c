@@ -167,7 +167,8 @@ static void open_content(struct program *p)
 
 	p->shared.cdb = cdb_writer_new(&s, &error);
 	if (!p->shared.cdb)
-		fatal(EX_CANTCREAT, "content database in '%s': %s", s.base, strerror(-error));
+		fatal(EX_CANTCREAT, "content database in %s: %s", *s.base ? s.base : ".",
+		      strerror(-error));
 }
 
 /* ---- signals and control */

@@ -180,7 +180,7 @@ static bool accept_may(struct smtps_accept *a, bool *wait)
 	if (!atomic_load_explicit(&w->active, memory_order_relaxed) || h->stopping)
 		return false;
 	look_at_pressure(w, open, max);
-	if (h->credit.level >= 2 || h->session_count >= h->credit.sessions)
+	if ((h->credit.level >= 2 && !h->credit.lets_in) || h->session_count >= h->credit.sessions)
 		return false;
 	if (h->session_count >= share || open >= max) {
 		*wait = true;

@@ -112,9 +112,14 @@ static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 	bool whole = wants_whole(l, ta, idx[0], kind, p->first);
 	int rc = dsn_original(l->q->global.cdb_base_directory, &ta->ref, ta->id,
 			      o->dsn_handling_max_returned_size, &whole, &original);
-	if (rc)
+	if (rc) {
+		char id[ID_TEXT_MAX];
+
+		id_text(ta->id, id);
 		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "dsn",
-			  "stat=content is not readable, DSN goes without it, error=%d", rc);
+			  "ss_ta=%s, stat=content is not readable, DSN goes without it, error=%s",
+			  id, strerror(-rc));
+	}
 	for (unsigned i = 0; i < count; i++)
 		r[i] = describe(ta, idx[i]);
 	struct dsn_text t = { .hostname = l->q->global.hostname,

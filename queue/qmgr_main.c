@@ -32,8 +32,11 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+enum { OPEN_ROOM_BYTES = 1 << 20 };
 
 static struct qmgr qm;
 static struct process_signals signals;
@@ -46,6 +49,25 @@ static const char *advice(int error, const char *why)
 		       (error == -EIO && strstr(why, "No such file"));
 
 	return damaged ? "; cdbctl rebuild makes a new one, rebuild -n lists first" : "";
+}
+
+/* What ends when somebody makes room or another process ends: mcp tries again. */
+static int exit_of(int error)
+{
+	return error == -EBUSY || error == -ENOSPC || error == -EDQUOT ? EX_TEMPFAIL : EX_CONFIG;
+}
+
+/* On a full disk RocksDB does not open but abort. */
+static void check_room(const char *dir)
+{
+	struct statvfs v;
+
+	if (statvfs(dir, &v) || (uint64_t)v.f_bavail * v.f_frsize >= OPEN_ROOM_BYTES)
+		return;
+	fatal(EX_TEMPFAIL,
+	      "database in %s: No space left on device: it wants %d KB to be opened; "
+	      "qmgr starts again when there is room",
+	      dir, OPEN_ROOM_BYTES >> 10);
 }
 
 static void open_store(void)
@@ -63,13 +85,15 @@ static void open_store(void)
 		.log_bytes = o->ibdb_size,
 		.keep_logs = !(o->defedb_flags & QMGR_DEFEDB_F_REMOVE_UNUSED_LOGFILES)
 	};
+	check_room(o->defedb_base_directory);
+	check_room(o->defedb_log_directory);
 	qm.store = store_open(&qm.store_setup, &error, why, sizeof why, &created);
 	if (!qm.store)
-		fatal(error == -EBUSY ? EX_TEMPFAIL : EX_CONFIG, "database in %s: %s%s",
-		      o->defedb_base_directory, why, advice(error, why));
+		fatal(exit_of(error), "database in %s: %s%s", o->defedb_base_directory, why,
+		      advice(error, why));
 	error = recover(&qm, created, &found, why, sizeof why);
 	if (error)
-		fatal(EX_CONFIG, "database in %s: %s (%s)%s", o->defedb_base_directory, why,
+		fatal(exit_of(error), "database in %s: %s (%s)%s", o->defedb_base_directory, why,
 		      strerror(-error), advice(error, why));
 	if (created && found.replayed)
 		log_event(
@@ -177,7 +201,8 @@ static void start_committer(void)
 	qm.committer = committer_start(&s);
 	qm.writer = cdb_writer_new(&w, &error);
 	if (!qm.writer)
-		fatal(EX_CANTCREAT, "content database in '%s': %s", w.base, strerror(-error));
+		fatal(EX_CANTCREAT, "content database in %s: %s", *w.base ? w.base : ".",
+		      strerror(-error));
 }
 
 static void make_loops(void)

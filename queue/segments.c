@@ -293,6 +293,17 @@ void segment_dirty(struct segments *t, struct segment *g)
 	segments_changed(t, g);
 }
 
+/* 0 or -errno. A file that somebody has removed takes writes and syncs as before, and is gone with the
+ * last process that has it open. */
+static int sync_file(int fd)
+{
+	struct stat st;
+
+	if (fdatasync(fd) || fstat(fd, &st))
+		return -errno;
+	return st.st_nlink ? 0 : -ENOENT;
+}
+
 unsigned segments_sync(struct segments *t,
 		       void (*failed)(void *ctx, uint64_t seg, uint64_t gen, uint64_t instance),
 		       void *ctx)
@@ -309,8 +320,9 @@ unsigned segments_sync(struct segments *t,
 		n++;
 		/* Never twice on the same file after a failure: the second call would succeed and
 		 * lie. */
-		if (fdatasync(g->fd)) {
-			g->bad = -errno;
+		int rc = sync_file(g->fd);
+		if (rc) {
+			g->bad = rc;
 			log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "segments_sync",
 				  "seg=%016llX, error=%s", (unsigned long long)g->seg,
 				  strerror(-g->bad));

@@ -353,7 +353,7 @@ static void credit(struct run *r, const char *args)
 
 	if (sscanf(args, "%u %u %u", &level, &sessions, &recipients) != 3)
 		panic("credit LEVEL SESSIONS RECIPIENTS");
-	r->f.host.credit = (struct smtps_credit){ sessions, recipients, (uint8_t)level };
+	r->f.host.credit = (struct smtps_credit){ sessions, recipients, (uint8_t)level, false };
 }
 
 static void move_folders(struct run *r, const char *from, const char *to)

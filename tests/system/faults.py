@@ -141,6 +141,10 @@ def disk_is_full():
     before = x.acked()
     t.until(lambda: x.g.log('smtps').count('452 4.3.1') > 50, 'full: and again')
     t.equal(x.acked() - before, 0, 'full: nothing is accepted')
+    with t.Client(x.g.port) as c:
+        c.want('250', 'EHLO full.test')
+        c.want('452 4.3.1', 'MAIL FROM:<a@source.test>')
+    t.ok(True, 'full: a new client is told so too')
     x.over()
     t.until(lambda: 'feedback: 0' in x.g.ctl('status'), 'full: qmgr notices that there is room')
     x.more(100)
@@ -149,6 +153,47 @@ def disk_is_full():
     t.ok(not any(re.search(r': 5', e) for e in x.errors), 'full: none was refused for good', x.errors)
     x.finish()
     x.says('qmgr', 'func=feedback, level=2, cause=disk')
+
+
+def disk_is_full_at_start():
+    """The database cannot be opened: qmgr says so and starts by itself when there is room."""
+    x = Trouble('start', 'statvfs:ENOSPC:s1::qmgr', load=())
+    t.equal(x.g.stop(), 0, 'start: stopped')
+    x.shim.switch(1, True)
+    x.g.launch()
+    t.until(lambda: 'component=qmgr' in x.g.log('mcp') and re.search('func=exit, component=qmgr.*exit 75', x.g.log('mcp')), 'start: qmgr ends')
+    t.ok(re.search(r'\d\+\d{4} qmgr: sev=CRIT, database in .*: No space left on device', x.g.log('qmgr')), 'start: its log has time and cause', x.g.log('qmgr')[-500:])
+    x.over()
+    x.g.wait_ready()
+    t.ok(True, 'start: it comes when there is room')
+    t.equal(x.g.stop(), 0, 'start: clean stop')
+    t.drop(x.folder)
+
+
+def segment_is_removed():
+    """Somebody removes the file that is being written: nothing more is acknowledged in it."""
+    x = Trouble('removed', load=())
+    segments = lambda: [x.g.path(os.path.join(d, n)) for d in '0123456789ABCDEF' if os.path.isdir(x.g.path(d))
+                        for n in os.listdir(x.g.path(d)) if n.startswith('G')]
+    with t.Client(x.g.port) as c:
+        c.want('250', 'EHLO removed.test')
+        t.ok(c.send(b'Subject: x\r\n\r\none\r\n.\r\n').startswith('250'), 'removed: mail is accepted')
+        x.g.wait_empty()
+        for path in segments():
+            os.unlink(path)
+        t.ok(c.send(b'Subject: x\r\n\r\ntwo\r\n.\r\n').startswith('451'), 'removed: the next message gets 451')
+
+        def accepted():
+            r = c.send(b'Subject: x\r\n\r\nthree\r\n.\r\n')
+            t.ok(r[:3] in ('250', '451'), 'removed: another segment: ' + r)
+            return r.startswith('250')
+        t.until(accepted, 'removed: mail is accepted again', step=.1)
+    x.g.wait_empty()
+    x.log = {'qmgr': x.g.log('qmgr')}
+    x.says('qmgr', 'func=segments_sync.*No such file')
+    t.equal(x.g.stop(), 0, 'removed: clean stop')
+    t.ok(x.sink.stop()['messages'] >= 2, 'removed: both arrived')
+    t.drop(x.folder)
 
 
 def database_log(error, code):
@@ -250,5 +295,5 @@ def hop_is_dead():
 
 
 if __name__ == '__main__':
-    t.main(segment_sync_fails, large_sync_fails, segment_is_full, disk_is_full, database_log_fails, database_log_is_full, slow_syncs, stalled_sync,
+    t.main(segment_sync_fails, large_sync_fails, segment_is_full, disk_is_full, disk_is_full_at_start, segment_is_removed, database_log_fails, database_log_is_full, slow_syncs, stalled_sync,
            hop_misbehaves, hop_is_dead)
