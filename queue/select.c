@@ -294,7 +294,8 @@ static struct node *parse_group(struct parser *p, size_t open)
 		fail(p, open, "this parenthesis is not closed");
 	else if (p->text.p[p->at] != ')')
 		fail(p, p->at, "expected )");
-	p->at++;
+	else
+		p->at++;
 	p->depth--;
 	return n;
 }
