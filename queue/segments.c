@@ -96,6 +96,8 @@ static void drop(struct segments *t, struct segment *g)
 		unhook(&t->changed, g, offsetof(struct segment, changed_next));
 	if (g->marked)
 		unhook(&t->marked, g, offsetof(struct segment, marked_next));
+	if (g->idle)
+		unhook(&t->idle, g, offsetof(struct segment, idle_next));
 	sparse_drop(t, g);
 	atomic_fetch_sub(&t->count, 1);
 	atomic_fetch_sub(&t->alloc_bytes, g->alloc);

@@ -225,6 +225,31 @@ static void reap(void)
 	segments_free(t);
 }
 
+/* Sealed, and its writer's link broke a moment ago: it is looked at again and removed in one turn. */
+static void reap_lost(void)
+{
+	struct segments *t = segments_new(base);
+	int error, fd = make_segment(0x32, 1), fd2 = make_segment(0x33, 1);
+	struct segment *g = segments_get(t, 0x32, 1, &error), *other;
+
+	segment_owner(g, 79);
+	segment_account(g, CDB_SEG_HEAD, 640);
+	segment_seal(t, g, CDB_SEG_HEAD + 640);
+	write_rows(t);
+	segments_orphan(t, 79);
+	segments_reap(t, recycle_yes, NULL);
+	ok(!file_there(0x32) && !segments_find(t, 0x32),
+	   "a sealed one that is needed no more goes while its writer is away");
+	/* In the memory of the first, and to be seen by nobody before it is looked at. */
+	other = segments_get(t, 0x33, 1, &error);
+	segment_owner(other, 80);
+	segments_reap(t, recycle_yes, NULL);
+	ok(segments_find(t, 0x33) == other, "and is not looked at again");
+	close(fd);
+	close(fd2);
+	segments_free(t);
+}
+
 int main(void)
 {
 	struct store_setup set = { .cache_bytes = 1 << 20,
@@ -253,6 +278,7 @@ int main(void)
 	ranges();
 	replay();
 	reap();
+	reap_lost();
 	store_close(store);
 	return plan_done();
 }
