@@ -91,7 +91,7 @@ static size_t make(struct span s, char *dst)
 	size_t at = CDB_SEG_HEAD;
 
 	cdb_seg_head_encode(SEG, GEN, IMAGE_MAX, dst);
-	while (r.p < r.end && at + CDB_HEAD + PIECE_MAX < IMAGE_MAX) {
+	while (!r.bad && r.p < r.end && at + CDB_HEAD + PIECE_MAX < IMAGE_MAX) {
 		uint8_t kind = wire_get_u8(&r);
 		size_t n = kind;
 
