@@ -102,7 +102,7 @@ static enum ctl_step run_stats(struct ctl_request *rq)
 	else if (!rq->args.n || span_eq(rq->args, SPAN("text")))
 		stats_print_text(rq->out);
 	else
-		buf_printf(rq->out, "error: stats [text|json|metrics]\n");
+		buf_printf(rq->out, "error: usage: stats [text|json|metrics]\n");
 	return CTL_DONE;
 }
 
@@ -111,7 +111,7 @@ static enum ctl_step run_log_level(struct ctl_request *rq)
 	uint64_t level;
 
 	if (rq->args.n && span_u64(rq->args, 99, &level)) {
-		buf_printf(rq->out, "error: log_level is a number from 0 to 99\n");
+		buf_printf(rq->out, "error: usage: log_level is a number from 0 to 99\n");
 		return CTL_DONE;
 	}
 	if (rq->args.n) {
@@ -228,7 +228,7 @@ static void begin_verb(struct conn *c, struct span line)
 	if (!v)
 		v = find_verb(built_in, name);
 	if (!v) {
-		conn_say(c, "error: unknown request, try help\n");
+		conn_say(c, "error: usage: unknown request, try help\n");
 		return;
 	}
 	c->verb = v;
@@ -243,6 +243,8 @@ static void begin_http(struct conn *c, struct span line)
 	struct span method = span_word(&line, " ");
 	struct span target = span_word(&line, " ");
 
+	/* A query changes nothing. */
+	target = span_head(target, span_chr(target, '?'));
 	if (!span_eq(method, SPAN("GET"))) {
 		conn_say(
 			c,
@@ -285,7 +287,7 @@ static void conn_parse(struct conn *c, bool eof)
 
 	if (nl == all.n && !eof) {
 		if (all.n >= REQUEST_BYTES)
-			conn_say(c, "error: request too long\n");
+			conn_say(c, "error: usage: request too long\n");
 		return;
 	}
 	if (line.n && line.p[line.n - 1] == '\r')
@@ -350,13 +352,24 @@ void ctl_resume(struct ctl_request *rq)
 
 /* ---- the server */
 
+/* The peer reads it although its request is not: a Unix socket keeps what was sent before close. */
+static void refuse(int fd, const char *why)
+{
+	ssize_t n = send(fd, why, strlen(why), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	(void)n;
+	close(fd);
+}
+
 static void conn_add(struct ctl_server *s, int fd)
 {
-	struct conn *c =
-		s->count < CONNS_MAX && link_peer_allowed(fd) ? calloc(1, sizeof *c) : NULL;
-
+	if (!link_peer_allowed(fd)) {
+		refuse(fd, "error: denied: you may not ask it\n");
+		return;
+	}
+	struct conn *c = s->count < CONNS_MAX ? calloc(1, sizeof *c) : NULL;
 	if (!c) {
-		close(fd);
+		refuse(fd, "error: busy: too many ask at once, try again\n");
 		return;
 	}
 	c->server = s;

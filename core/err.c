@@ -28,12 +28,20 @@ static void stamp(void)
 	fprintf(stderr, "%s.%06ld%s ", date, now.tv_nsec / 1000, zone);
 }
 
+static const char *severity = "sev=CRIT, ";
+
+void err_plain(void)
+{
+	severity = "";
+}
+
 _Noreturn void fatal(int sysexit, const char *fmt, ...)
 {
 	va_list ap;
 
-	stamp();
-	fprintf(stderr, "%s: sev=CRIT, ", program_invocation_short_name);
+	if (*severity)
+		stamp();
+	fprintf(stderr, "%s: %s", program_invocation_short_name, severity);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);

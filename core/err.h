@@ -10,6 +10,10 @@
  * thread. */
 _Noreturn void fatal(int sysexit, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* From now on fatal() prints what a person at a terminal wants to read, without the sev= of log
+ * files: for the main() of a tool. */
+void err_plain(void);
+
 /* Our own bug: print and dump core. Any thread. */
 _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

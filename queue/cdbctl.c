@@ -476,6 +476,7 @@ int main(int argc, char **argv)
 	unsigned version = 0;
 	int o, c = 0;
 
+	err_plain();
 	while ((o = getopt(argc, argv, "+d:f:hV")) != -1) {
 		if (o == 'd') {
 			dir = optarg;

@@ -27,22 +27,48 @@ bool dsn_status_is_remote(const struct dsn_rcpt *r)
 	       r->stage != MSG_AT_CONTENT && has_code(r->reply);
 }
 
-/* "5.1.1" out of "550 5.1.1 text" or "5.1.1 text", else made from the class of the code. */
-static struct span enhanced(struct span reply, enum dsn_kind kind)
+/* A dot and up to three digits, RFC 3463 2. Returns where that ends, or 0. */
+static size_t code_part(struct span s, size_t at)
+{
+	size_t n = at + 1;
+
+	if (at >= s.n || s.p[at] != '.')
+		return 0;
+	while (n < s.n && n <= at + 3 && ascii_isdigit(s.p[n]))
+		n++;
+	return n > at + 1 ? n : 0;
+}
+
+/* The length of "5.1.1" at the begin of s, 0: there is none. */
+static size_t code_length(struct span s)
+{
+	size_t n = span_chr(SPAN("245"), s.n ? s.p[0] : 0) < 3 ? code_part(s, 1) : 0;
+
+	if (n)
+		n = code_part(s, n);
+	return n && (n == s.n || s.p[n] == ' ') ? n : 0;
+}
+
+static bool class_fits(char class, enum dsn_kind kind)
+{
+	return kind == DSN_FAILED    ? class == '4' || class == '5'
+	       : kind == DSN_DELAYED ? class == '4'
+				     : class == '2';
+}
+
+/* "5.1.1" out of "550 5.1.1 text" or "5.1.1 text", else made from the class of the code. The code of
+ * the reply says what was done, RFC 5321 4.2: where the two classes differ it counts. */
+static int put_code(struct span reply, enum dsn_kind kind, struct buf *out)
 {
 	struct span s = has_code(reply) ? span_from(reply, 4) : reply;
-	size_t n = 0;
-	unsigned dots = 0;
-	bool success = kind >= DSN_RELAYED;
+	size_t n = code_length(s);
+	struct span status = kinds[kind].status;
 
-	while (n < s.n && (ascii_isdigit(s.p[n]) || s.p[n] == '.'))
-		dots += s.p[n++] == '.';
-	if (dots == 2 && n >= 5 && n <= 9 && (n == s.n || s.p[n] == ' ') && s.p[n - 1] != '.' &&
-	    (success ? s.p[0] == '2' : s.p[0] == '4' || s.p[0] == '5'))
-		return span_head(s, n);
-	if (reply.n && reply.p[0] == '5' && kind == DSN_FAILED)
-		return SPAN("5.0.0");
-	return kinds[kind].status;
+	if (n && class_fits(reply.p[0], kind))
+		return buf_printf(out, "Status: %c%.*s\r\n", reply.p[0], (int)(n - 1), s.p + 1);
+	if (kind == DSN_FAILED && reply.n && reply.p[0] == '5')
+		status = SPAN("5.0.0");
+	return buf_printf(out, "Status: %.*s\r\n", (int)status.n, status.p);
 }
 
 static int put_date(struct buf *out, const char *name, usec_t wall)
@@ -111,7 +137,6 @@ static int put_remote(struct buf *out, const struct dsn_rcpt *r)
 static int put_rcpt(const struct dsn_text *t, const struct dsn_rcpt *r, enum dsn_charset c,
 		    struct buf *out)
 {
-	struct span code = enhanced(r->reply, t->kind);
 	char id[ID_TEXT_MAX];
 	int rc = r->orcpt.n ? put_orcpt(out, r->orcpt, c) : 0;
 
@@ -119,8 +144,9 @@ static int put_rcpt(const struct dsn_text *t, const struct dsn_rcpt *r, enum dsn
 	if (!rc)
 		rc = put_address(out, "Final-Recipient: ", r->addr, c);
 	if (!rc)
-		rc = buf_printf(out, "Action: %s\r\nStatus: %.*s\r\n", kinds[t->kind].action,
-				(int)code.n, code.p);
+		rc = buf_printf(out, "Action: %s\r\n", kinds[t->kind].action);
+	if (!rc)
+		rc = put_code(r->reply, t->kind, out);
 	if (!rc)
 		rc = put_remote(out, r);
 	if (!rc && r->reply.n)

@@ -8,6 +8,7 @@
 #include "queue/reclaim.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct generation {
@@ -34,6 +35,10 @@ static int load_limits(struct qmgr *q, struct buf *told)
 	int rc = limits_load(q->opt.conf, &r);
 
 	report_log(&r, "qmgr_conf");
+	if (told && rc)
+		buf_add_span(
+			told,
+			SPAN("error: config: configuration reloaded, but the map of limits has errors and stays as it was\n"));
 	if (told)
 		buf_add_span(told, buf_span(&r.text));
 	report_free(&r);
@@ -114,7 +119,7 @@ int live_reload(struct qmgr *q, struct buf *report)
 
 	tell(g->own, report ? &told : NULL);
 	if (rc) {
-		answer(report, "error: the configuration has errors, nothing changed:\n", &told);
+		answer(report, "error: config: the configuration has errors, nothing changed:\n", &told);
 		conf_free(g->own);
 		free(g);
 		return rc;
@@ -128,7 +133,7 @@ int live_reload(struct qmgr *q, struct buf *report)
 		rcu_later(&old->rcu, free_later);
 	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr", "stat=reloaded");
 	answer(report,
-	       rc ? "error: the map has errors, its former limits stay; all else was reloaded:\n"
+	       rc ? "error: config: the map has errors, its former limits stay; all else was reloaded:\n"
 		  : "reloaded\n",
 	       &told);
 	return rc;

@@ -141,6 +141,7 @@ int main(int argc, char **argv)
 	bool json = false;
 	int c;
 
+	err_plain();
 	while ((c = getopt(argc, argv, "+jd:f:s:hV")) != -1) {
 		switch (c) {
 		case 'j':

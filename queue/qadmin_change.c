@@ -144,7 +144,7 @@ enum ctl_step qadmin_change_reroute(struct ctl_request *rq)
 		return answer(rq);
 	if (!span_eq(word, SPAN("auto"))) {
 		if (route_text_parse(word, &route, why, sizeof why)) {
-			buf_printf(rq->out, "error: route: %s\n", why);
+			buf_printf(rq->out, "error: usage: route: %s\n", why);
 			return CTL_DONE;
 		}
 		n = route_encode(&route, bytes);

@@ -110,7 +110,7 @@ enum ctl_step qadmin_suspend_run(struct ctl_request *rq)
 	}
 	if (!take_until(&args, &until)) {
 		buf_add_span(rq->out,
-			     SPAN("error: until= wants seconds since 1970, in the future\n"));
+			     SPAN("error: usage: until= wants seconds since 1970, in the future\n"));
 		return CTL_DONE;
 	}
 	struct select *s = qadmin_words_select(rq, args, true);
@@ -167,7 +167,7 @@ enum ctl_step qadmin_suspend_resume(struct ctl_request *rq)
 		buf_add_span(
 			rq->out,
 			arg.n ? SPAN("error: there is no such suspension; suspensions lists them\n")
-			      : SPAN("error: which one? Its number, its selector, or all\n"));
+			      : SPAN("error: usage: which one? Its number, its selector, or all\n"));
 		return CTL_DONE;
 	}
 	a = asked_new(rq);

@@ -219,7 +219,7 @@ enum ctl_step qadmin_top_dests_run(struct ctl_request *rq)
 	}
 	take_options(&words, &args);
 	if (args.n) {
-		buf_add_span(rq->out, SPAN("error: destinations [json] [N] [attempts]\n"));
+		buf_add_span(rq->out, SPAN("error: usage: destinations [json] [N] [attempts]\n"));
 		return CTL_DONE;
 	}
 	a = xcalloc(1, sizeof *a);

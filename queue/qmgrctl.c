@@ -315,6 +315,7 @@ int main(int argc, char **argv)
 	bool reload = false;
 	int o;
 
+	err_plain();
 	while ((o = getopt(argc, argv, "+d:f:s:jrhV")) != -1) {
 		switch (o) {
 		case 'd':

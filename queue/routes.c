@@ -391,6 +391,13 @@ static uint32_t *take_aliases(struct qloop *l, struct ta *ta, const uint32_t *id
 	return left;
 }
 
+static bool route_discards(struct span route)
+{
+	struct route r;
+
+	return !route_decode(route, &r) && r.mailer == ROUTE_DISCARD;
+}
+
 /* smar is asked anew, but for those whose route the operator has set. */
 static void queue_again(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
 {
@@ -411,7 +418,9 @@ static void queue_again(struct qloop *l, struct ta *ta, const uint32_t *idx, uns
 			ask_new(l, ta, idx[i], NULL);
 		}
 	}
-	if (n)
+	if (n && route_discards(route))
+		discard(l, ta, part, n);
+	else if (n)
 		sched_queue(l, ta, part, n, route);
 	if (left)
 		queue_again(l, ta, rest, left);

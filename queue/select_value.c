@@ -137,8 +137,10 @@ const char *select_value_read(uint8_t key, struct value *v)
 		rc = select_value_id(v);
 		break;
 	case SELECT_FROM:
-		if (span_eq(v->text, SPAN("<>")))
-			v->text.n = 0;
+	case SELECT_TO:
+		/* As mailq shows it. */
+		if (v->text.n > 1 && v->text.p[0] == '<' && v->text.p[v->text.n - 1] == '>')
+			v->text = span_of(v->text.p + 1, v->text.n - 2);
 		break;
 	case SELECT_HOST:
 		rc = parse_host(v);

@@ -140,9 +140,29 @@ static int send_all(int fd, const char *request)
 struct answer {
 	struct buf b; /* not copied yet: may be the mark, or the begin of an error */
 	bool mark;
-	bool told_error;
-	bool details; /* what follows belongs to the error */
+	int exit; /* not 0: it is an error */
 };
+
+/* Says what is wrong; the lines behind the first go to stderr too. Returns the exit code. */
+static int tell_error(struct span s)
+{
+	static const struct {
+		struct span begin;
+		int exit;
+	} kinds[] = { { { "usage: ", 7 }, EX_USAGE },
+		      { { "config: ", 8 }, EX_CONFIG },
+		      { { "denied: ", 8 }, EX_NOPERM },
+		      { { "busy: ", 6 }, EX_TEMPFAIL } };
+	int code = EX_UNAVAILABLE;
+
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+		if (span_startswith(s, kinds[i].begin)) {
+			code = kinds[i].exit;
+			s = span_from(s, kinds[i].begin.n);
+		}
+	fprintf(stderr, "%s: %.*s\n", program_invocation_short_name, (int)s.n, s.p);
+	return code;
+}
 
 /* Copies all but what may still be the mark. */
 static void copy(struct answer *a, bool end)
@@ -150,21 +170,19 @@ static void copy(struct answer *a, bool end)
 	struct span s = buf_span(&a->b);
 	size_t keep = end || !a->mark ? 0 : s.n < 2 ? s.n : 2;
 
-	if (!a->told_error && span_startswith(s, SPAN("error: "))) {
+	if (!a->exit && span_startswith(s, SPAN("error: "))) {
 		size_t nl = span_chr(s, '\n');
 
 		if (nl == s.n && !end)
 			return;
-		fprintf(stderr, "%.*s\n", (int)(nl - 7), s.p + 7);
-		a->details = s.p[nl - 1] == ':';
-		a->told_error = true;
+		a->exit = tell_error(span_of(s.p + 7, nl - 7));
 		buf_eat(&a->b, nl < s.n ? nl + 1 : nl);
 		copy(a, end);
 		return;
 	}
 	if (s.n < 7 && !end)
 		return;
-	if (fwrite(s.p, 1, s.n - keep, a->details ? stderr : stdout) != s.n - keep)
+	if (fwrite(s.p, 1, s.n - keep, a->exit ? stderr : stdout) != s.n - keep)
 		fatal(EX_IOERR, "cannot write: %s", strerror(errno));
 	buf_eat(&a->b, s.n - keep);
 }
@@ -173,7 +191,7 @@ static int finish(struct answer *a)
 {
 	struct span s = buf_span(&a->b);
 	bool marked = a->mark && (span_eq(s, SPAN(".\n")) || span_endswith(s, SPAN("\n.\n")));
-	bool cut = a->mark && !a->told_error && !marked;
+	bool cut = a->mark && !a->exit && !marked;
 
 	if (marked)
 		a->b.w -= 2;
@@ -183,7 +201,7 @@ static int finish(struct answer *a)
 	buf_release(&a->b);
 	if (cut)
 		fatal(EX_PROTOCOL, "the answer of qmgr was cut");
-	return a->told_error ? EX_UNAVAILABLE : EX_OK;
+	return a->exit;
 }
 
 int tool_ask(const struct tool_spool *t, const char *request, bool mark)
@@ -194,7 +212,12 @@ int tool_ask(const struct tool_spool *t, const char *request, bool mark)
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		return TOOL_NOT_RUNNING;
 	rc = fd < 0 ? fd : fcntl(fd, F_SETFL, 0) ? -errno : send_all(fd, request);
-	if (rc)
+	if (rc == -EACCES || rc == -EPERM)
+		fatal(EX_NOPERM,
+		      "%s: %s: only root, the accounts of smX and the user that qmgr runs as may ask it",
+		      t->socket, strerror(-rc));
+	/* Who is refused is told why, and nobody reads what it asks. */
+	if (rc && rc != -EPIPE && rc != -ECONNRESET)
 		fatal(EX_UNAVAILABLE, "%s: %s", t->socket, strerror(-rc));
 	for (;;) {
 		char *to = buf_room(&a.b, 65536);
@@ -202,9 +225,9 @@ int tool_ask(const struct tool_spool *t, const char *request, bool mark)
 
 		if (n < 0 && to && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (n < 0 && !(errno == ECONNRESET && a.exit))
 			fatal(EX_IOERR, "%s: %s", t->socket, strerror(errno));
-		if (n == 0)
+		if (n <= 0)
 			break;
 		buf_wrote(&a.b, (size_t)n);
 		copy(&a, false);

@@ -34,8 +34,9 @@ void tool_version(const char *name, unsigned level);
 void tool_selector(char **word, int count, struct buf *text);
 
 /* Sends the request to qmgr and copies the answer to stdout. What begins with "error: " goes to
- * stderr, with what follows when that line ends with a colon. mark: the answer ends with a line ".", which is not copied: without it the answer is cut.
- * Returns an exit code, or TOOL_NOT_RUNNING: nobody listens. */
+ * stderr, with what follows; the kind that may stand behind it ("usage: ", "config: ", "denied: ",
+ * "busy: ") makes the exit code. mark: the answer ends with a line ".", which is not copied: without
+ * it the answer is cut. Returns an exit code, or TOOL_NOT_RUNNING: nobody listens. */
 enum { TOOL_NOT_RUNNING = -1 };
 int tool_ask(const struct tool_spool *t, const char *request, bool mark);
 

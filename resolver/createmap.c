@@ -264,6 +264,7 @@ int main(int argc, char **argv)
 {
 	struct args a = { 0 };
 
+	err_plain();
 	parse_args(argc, argv, &a);
 	if (a.version) {
 		printf("createmap %s\n", SMX_VERSION);

@@ -149,12 +149,12 @@ static void test_built_in(void)
 		"# TYPE smx_toy_asked counter\n# HELP smx_toy_asked Requests\nsmx_toy_asked_total 3\n# EOF\n";
 	is_str(ask("stats metrics\n"), metrics, "stats metrics");
 	is_str(ask("metrics\n"), metrics, "metrics");
-	is_str(ask("stats xml\n"), "error: stats [text|json|metrics]\n",
+	is_str(ask("stats xml\n"), "error: usage: stats [text|json|metrics]\n",
 	       "stats in an unknown form");
 	is_str(ask("log_level\n"), "log_level=0\n", "log_level tells");
 	is_str(ask("log_level 12\n"), "log_level=12\n", "log_level sets");
 	ok(log_on(LOG_LV_VERBOSE), "it is set");
-	is_str(ask("log_level x\n"), "error: log_level is a number from 0 to 99\n",
+	is_str(ask("log_level x\n"), "error: usage: log_level is a number from 0 to 99\n",
 	       "log_level with nonsense");
 	is_str(ask("log_level 0\n"), "log_level=0\n", "back");
 	char want[600];
@@ -181,10 +181,10 @@ static void test_requests(void)
 		{ "blanks around", "  echo \t a b  \n", "ctx:a b\n" },
 		{ "no arguments", "echo\n", "ctx:\n" },
 		{ "two at once: the first counts", "echo a\necho b\n", "ctx:a\n" },
-		{ "nothing", "\n", "error: unknown request, try help\n" },
-		{ "upper case", "ECHO x\n", "error: unknown request, try help\n" },
-		{ "a part of a name", "ech\n", "error: unknown request, try help\n" },
-		{ "garbage", "\x01\xff\xfe\n", "error: unknown request, try help\n" },
+		{ "nothing", "\n", "error: usage: unknown request, try help\n" },
+		{ "upper case", "ECHO x\n", "error: usage: unknown request, try help\n" },
+		{ "a part of a name", "ech\n", "error: usage: unknown request, try help\n" },
+		{ "garbage", "\x01\xff\xfe\n", "error: usage: unknown request, try help\n" },
 	};
 
 	begun = ended = 0;
@@ -214,7 +214,7 @@ static void test_long(void)
 	memset(big, 'a', sizeof big - 1);
 	memcpy(big, "echo ", 5);
 	ask(big);
-	is_str(answer, "error: request too long\n", "a request without end");
+	is_str(answer, "error: usage: request too long\n", "a request without end");
 	big[60000] = '\n';
 	big[60001] = 0;
 	ask(big);
