@@ -291,6 +291,8 @@ struct bounce {
 	struct ta *ta;
 	uint16_t owner; /* who is told, as in struct env_rcpt */
 	struct timer timer;
+	usec_t wall_last; /* it is sent by then */
+	usec_t wall_soon; /* others are tried until then: worth waiting for; 0: not known yet */
 	unsigned count, cap;
 	uint32_t *idx;
 };
@@ -362,7 +364,9 @@ static void bounce_add(struct qloop *l, struct ta *ta, const uint32_t *idx, unsi
 		b->ta = ta;
 		b->owner = owner;
 		b->timer.fn = bounce_timer;
-		loop_timer_after(l->loop, &b->timer, qmgr_live(l->q)->dsn_handling_merge_delay_max);
+		usec_t wait = qmgr_live(l->q)->dsn_handling_merge_delay_max;
+		b->wall_last = clock_steady() + wait;
+		loop_timer_after(l->loop, &b->timer, wait);
 	}
 	if (b->count + count > b->cap) {
 		b->cap = b->count + count;
@@ -372,11 +376,43 @@ static void bounce_add(struct qloop *l, struct ta *ta, const uint32_t *idx, unsi
 	b->count += count;
 }
 
+/* Is one of those with the same addressee deferred until `until` at most? `last`: the last such
+ * time. */
+static bool is_due_by(const struct bounce *b, usec_t until, usec_t *last)
+{
+	struct ta *ta = b->ta;
+	bool found = false;
+
+	*last = 0;
+	for (uint32_t i = 0; i < ta->env.rcpt_count; i++) {
+		usec_t next = atomic_load_explicit(&ta->rcpt[i].wall_next, memory_order_relaxed);
+
+		if (ta->env.rcpt[i].owner != b->owner || next > until ||
+		    atomic_load(&ta->rcpt[i].state) != RCPT_DEFERRED)
+			continue;
+		found = true;
+		if (next > *last)
+			*last = next;
+	}
+	return found;
+}
+
+/* Those that are deferred are waited for until they were tried once more, when that is soon. */
+static bool may_grow(struct bounce *b)
+{
+	usec_t last;
+
+	if (!b->wall_soon) {
+		is_due_by(b, b->wall_last, &last);
+		b->wall_soon = last ? last : 1;
+	}
+	return is_due_by(b, b->wall_soon, &last);
+}
+
 /* One of the transaction's bounces that need not wait; NULL: all may still grow, or there is none.
  * ta is looked at only when one is found: its recipients that wait here keep it alive. */
 static struct bounce *bounce_due(struct qloop *l, struct ta *ta, unsigned max)
 {
-	struct bounce *one = NULL;
 	unsigned waiting = 0;
 
 	for (struct bounce *b = l->bounces; b; b = b->next) {
@@ -385,9 +421,13 @@ static struct bounce *bounce_due(struct qloop *l, struct ta *ta, unsigned max)
 		if (b->count >= max)
 			return b;
 		waiting += b->count;
-		one = b;
 	}
-	return one && atomic_load(&ta->active) <= waiting ? one : NULL;
+	if (!waiting || atomic_load(&ta->active) > waiting)
+		return NULL;
+	for (struct bounce *b = l->bounces; b; b = b->next)
+		if (b->ta == ta && !may_grow(b))
+			return b;
+	return NULL;
 }
 
 void dsn_settle(struct qloop *l, struct ta *ta)
@@ -397,6 +437,14 @@ void dsn_settle(struct qloop *l, struct ta *ta)
 
 	while ((b = bounce_due(l, ta, max)))
 		bounce_send(b, fits(b));
+}
+
+void dsn_hurry(struct qloop *l, struct ta *ta)
+{
+	for (struct bounce *b = l->bounces; b; b = b->next)
+		if (b->ta == ta)
+			b->wall_soon = 1;
+	dsn_settle(l, ta);
 }
 
 static void log_rcpts(struct ta *ta, uint32_t idx, unsigned count, const char *stat)

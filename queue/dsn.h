@@ -14,11 +14,13 @@
 #include "queue/qmgr.h"
 
 /* Takes over recipients that failed (RCPT_FAILED, active): they are named together in one DSN as
- * long as others of the transaction are being tried, at most merge_delay_max, at most
- * max_errors_per_DSN. */
+ * long as others of the transaction are being tried, or will be once more within merge_delay_max; at
+ * most that long, at most max_errors_per_DSN. */
 void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
 /* After each outcome: sends what waits for nothing any more. ta may be gone. */
 void dsn_settle(struct qloop *l, struct ta *ta);
+/* As dsn_settle(), without waiting for those that are deferred: the operator waits. */
+void dsn_hurry(struct qloop *l, struct ta *ta);
 /* What a notice says of its recipients, the Action of RFC 3464 2.3.3. */
 enum dsn_kind { DSN_FAILED = 0, DSN_DELAYED, DSN_RELAYED, DSN_DELIVERED, DSN_EXPANDED };
 

@@ -139,7 +139,7 @@ static void bounce(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned
 	}
 	stats_add(QMGR_STAT_BOUNCED, n);
 	dsn_failed(l, ta, idx, n);
-	dsn_settle(l, ta);
+	dsn_hurry(l, ta);
 }
 
 static void reroute(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned n,

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { SAME_JITTER = 1024 };
+
 struct outcome {
 	struct qloop *l;
 	struct ta *ta;
@@ -150,8 +152,10 @@ void outcome_add(struct outcome *o, const struct msg_rcpt_result *r)
 static void leave(struct qloop *l, struct ta *ta, unsigned n)
 {
 	aq_give(n);
-	if (atomic_fetch_sub(&ta->active, n) != n)
+	if (atomic_fetch_sub(&ta->active, n) != n) {
+		dsn_settle(l, ta);
 		return;
+	}
 	if (atomic_load(&ta->open) == 0) {
 		commit_finish(l->q->committer, ta);
 		return;
@@ -293,8 +297,10 @@ static void defer(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned 
 
 	for (unsigned i = 0; i < count; i++) {
 		struct rcpt *r = &ta->rcpt[idx[i]];
-		uint32_t spread =
-			(uint32_t)hash_mix(ta->id, idx[i] + ((uint64_t)r->attempts << 32));
+		/* Recipients of a message stay together, that is in few transactions and in one
+		 * notice; a long list comes back in parts. */
+		uint32_t spread = (uint32_t)hash_mix(ta->id, idx[i] / SAME_JITTER +
+								     ((uint64_t)r->attempts << 32));
 
 		op->rcpt[i].deferred.wall_next =
 			now +

@@ -49,6 +49,7 @@ static uint8_t take_mailer(struct span *s)
 int route_text_parse(struct span text, struct route *out, char *why, size_t cap)
 {
 	struct route r = { .mailer = take_mailer(&text) };
+	bool more;
 
 	if (!text.n && r.mailer == ROUTE_LMTP) {
 		r.mailer = ROUTE_LMTP_LOCAL;
@@ -71,8 +72,9 @@ int route_text_parse(struct span text, struct route *out, char *why, size_t cap)
 			parse_host(span_trim(span_head(text, comma)), &r.host[r.count++], why, cap);
 		if (rc)
 			return rc;
+		more = comma < text.n;
 		text = span_from(text, comma + 1);
-	} while (text.n);
+	} while (more);
 	*out = r;
 	return 0;
 }

@@ -181,7 +181,7 @@ const char *suspend_refuses(const struct select *s)
 			     1u << SELECT_HOST | 1u << SELECT_CLIENT;
 
 	if (select_keys(s) & ~may)
-		return "only from, to, domain, host and client can be used to suspend: the others change while mail waits";
+		return "usage: only from, to, domain, host and client can be used to suspend: the others change while mail waits";
 	if (select_text(s).n > SUSPEND_TEXT_MAX)
 		return "the selector is too long to be kept";
 	if (now && now->count >= SUSPEND_MAX)

@@ -154,6 +154,43 @@ static void report(void)
 	buf_release(&b);
 }
 
+/* RFC 3463 2, RFC 3464 2.3.4 */
+static void status_codes(void)
+{
+	static const struct {
+		enum dsn_kind kind;
+		const char *reply, *want;
+	} cases[] = {
+		{ DSN_FAILED, "550 5.1.1 no", "5.1.1" },
+		{ DSN_FAILED, "550 5.123.456", "5.123.456" },
+		{ DSN_FAILED, "550 4.2.0 the code says for good", "5.2.0" },
+		{ DSN_FAILED, "451 5.7.1 the code says later", "4.7.1" },
+		{ DSN_FAILED, "550 5.9.9999 no", "5.0.0" },
+		{ DSN_FAILED, "550 5..1 no", "5.0.0" },
+		{ DSN_FAILED, "550 5.1. no", "5.0.0" },
+		{ DSN_FAILED, "550 5.1.1.1 no", "5.0.0" },
+		{ DSN_FAILED, "550 3.1.1 no", "5.0.0" },
+		{ DSN_FAILED, "550", "5.0.0" },
+		{ DSN_DELAYED, "450 4.2.1 busy", "4.2.1" },
+		{ DSN_DELAYED, "450 5.2.1 busy", "4.2.1" },
+		{ DSN_DELAYED, "550 5.2.1 taken for 4yz", "4.4.7" },
+		{ DSN_RELAYED, "250 2.1.5 ok", "2.1.5" },
+		{ DSN_RELAYED, "250 ok", "2.0.0" },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct dsn_rcpt r = { .addr = SPAN("a@x"), .reply = span_str(cases[i].reply) };
+		struct dsn_text t = base(cases[i].kind, &r, 1);
+		char want[40];
+
+		t.mime = true;
+		struct buf b = make(&t, false);
+		snprintf(want, sizeof want, "Status: %s\r\n", cases[i].want);
+		ok(has(&b, want), "status of '%s' is %s", cases[i].reply, cases[i].want);
+		buf_release(&b);
+	}
+}
+
 /* What we say ourselves is no SMTP reply of somebody else. */
 static void our_words(void)
 {
@@ -377,6 +414,7 @@ int main(void)
 {
 	plain();
 	report();
+	status_codes();
 	our_words();
 	other_kinds();
 	utf8();

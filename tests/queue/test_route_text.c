@@ -19,6 +19,7 @@ int main(void)
 		{ "esmtp:", NULL, "no address in brackets" },
 		{ "mail.example.com", NULL, "names are not looked up" },
 		{ "[mail.example.com]", NULL, "no IP address" },
+		{ "[192.0.2.1],", NULL, "no address in brackets" },
 		{ "[192.0.2.1", NULL, "no address in brackets" },
 		{ "[192.0.2.1]25", NULL, "no port" },
 		{ "[192.0.2.1]:0", NULL, "no port" },

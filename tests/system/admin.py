@@ -204,6 +204,13 @@ def reroute():
     sink = t.Sink(folder, port=port, dump=True)
     order(g, 'release', 'all')
     wait_subjects(sink, 'c', 'it goes where it went before')
+    d = send(g, 'fred@sink.test', subject='d')
+    wait_subjects(sink, 'cd', 'so does new mail')
+    sink.stop()
+    d = send(g, 'fred@sink.test', 'joe@sink.test', subject='e')
+    wait_tried(g, 2)
+    t.equal(order(g, 'reroute', 'discard:', d)['done'], 2, 'to nowhere')
+    t.until(g.is_empty, 'it is gone')
     for words in (('reroute', 'mail.example.com', 'all'), ('reroute', '[1.2.3.4', 'all'), ('reroute',), ('reroute', 'lmtp:')):
         t.equal(ctl(g, *words).returncode, 64, 'refused: ' + ' '.join(words))
 
@@ -723,12 +730,28 @@ def words():
                              (('cdbctl', '-h'), 0, 'usage: cdbctl'), (('mailq', '-V'), 0, 'smX'), (('cdbctl',), 64, 'usage'),
                              (('cdbctl', 'nothing'), 64, 'usage'), (('qmgrctl', 'nothing'), 64, 'unknown command'),
                              (('mailq', 'too=a'), 64, "'too' is no key"), (('mailq', 'to=a', 'or'), 64, '\n         ^\n'),
-                             (('qmgrctl', 'hold'), 64, 'needs a selector'), (('qmgrctl', 'delete', ''), 69, 'which recipients'),
+                             (('qmgrctl', 'hold'), 64, 'needs a selector'), (('qmgrctl', 'delete', ''), 64, 'which recipients'),
                              (('qmgrctl', 'delete', 'fred@sink.test'), 64, 'to=fred@sink.test'),
                              (('qmgrctl', 'show', '-x', 'all'), 64, 'show'), (('mailq', '-d', '/nowhere'), 66, '/nowhere'),
-                             (('mailq', '-f', '/nowhere'), 78, '/nowhere')):
+                             (('mailq', '-f', '/nowhere'), 78, '/nowhere'), (('qmgrctl', 'log_level', 'x'), 64, 'number'),
+                             (('qmgrctl', 'status', 'x'), 64, "unexpected 'x'"), (('qmgrctl', 'stats', 'x'), 64, "unexpected 'x'"),
+                             (('qmgrctl', 'suspend', 'state=held'), 64, 'only from, to'),
+                             (('qmgrctl', 'reroute', '[192.0.2.1],', 'all'), 64, 'address')):
         r = g.tool(*argv)
         t.ok(r.returncode == code and part in r.stdout, '%s: %d' % (' '.join(argv), code), (r.returncode, r.stdout))
+        t.ok('sev=' not in r.stdout, 'for people to read', r.stdout)
+    good = t.read(g.conf)
+    g.write('smx.conf', good.replace('retry_min_delay = 1h', 'retry_min_delay = often'))
+    r = g.tool('qmgrctl', '-r')
+    t.ok(r.returncode == 78 and 'nothing changed' in r.stdout and 'often' in r.stdout, 'a reload says what is wrong', r)
+    g.write('smx.conf', good)
+    t.equal(g.tool('qmgrctl', '-r').returncode, 0, 'reload')
+    if os.geteuid() == 0:
+        os.chmod(g.path('qmgrctlsock'), 0o666)
+        for argv in (('mailq',), ('qmgrctl', 'status')):
+            r = subprocess.run([os.path.join(t.BIN, argv[0])] + list(argv[1:]), cwd=g.spool, user=12345, group=12345, extra_groups=[],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=t.LONG)
+            t.ok(r.returncode == 77 and 'may not' in r.stderr and not r.stdout, 'a stranger is told so', r)
     a = send(g, 'fred@sink.test', 'joe.o\'neil@other.test')
     wait_tried(g, 2)
     for argv, n in ((('to=fred@*',), 1), (('to=fred@*', 'or', 'to=joe*'), 2), (('reply=cannot connect',), 2),

@@ -221,7 +221,7 @@ def plain_and_header_only():
 def merged():
     """Several failures in one; the first has the message, later ones the header, also over kill -9."""
     far = Peer(answer=lambda line: '550 5.1.1 no' if '<bad' in line else '451 4.2.0 wait' if line.startswith('RCPT') else None)
-    x = Case(far, merge='1h', change=[SLOW_RETRIES])
+    x = Case(far, merge='50m', change=[SLOW_RETRIES])
     x.send(BODY, ['bad%d@sink.test' % i for i in range(250)] + ['later%d@sink.test' % i for i in range(3)])
     n = x.notices(1)[0]
     n.sound('the first')
