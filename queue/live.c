@@ -119,7 +119,8 @@ int live_reload(struct qmgr *q, struct buf *report)
 
 	tell(g->own, report ? &told : NULL);
 	if (rc) {
-		answer(report, "error: config: the configuration has errors, nothing changed:\n", &told);
+		answer(report, "error: config: the configuration has errors, nothing changed:\n",
+		       &told);
 		conf_free(g->own);
 		free(g);
 		return rc;

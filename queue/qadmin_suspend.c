@@ -109,8 +109,9 @@ enum ctl_step qadmin_suspend_run(struct ctl_request *rq)
 		return CTL_DONE;
 	}
 	if (!take_until(&args, &until)) {
-		buf_add_span(rq->out,
-			     SPAN("error: usage: until= wants seconds since 1970, in the future\n"));
+		buf_add_span(
+			rq->out,
+			SPAN("error: usage: until= wants seconds since 1970, in the future\n"));
 		return CTL_DONE;
 	}
 	struct select *s = qadmin_words_select(rq, args, true);
