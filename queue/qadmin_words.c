@@ -21,13 +21,15 @@ struct select *qadmin_words_select(struct ctl_request *rq, struct span args, boo
 	struct select *s = select_parse(span_trim(args), &e);
 
 	if (!s) {
-		buf_printf(rq->out, "error: usage: %s (at byte %zu of the selector)\n", e.text, e.at + 1);
+		buf_printf(rq->out, "error: usage: %s (at byte %zu of the selector)\n", e.text,
+			   e.at + 1);
 		return NULL;
 	}
 	if (needed && select_is_empty(s)) {
 		select_free(s);
-		buf_add_span(rq->out,
-			     SPAN("error: usage: which recipients? Give a selector; all means all\n"));
+		buf_add_span(
+			rq->out,
+			SPAN("error: usage: which recipients? Give a selector; all means all\n"));
 		return NULL;
 	}
 	return s;
