@@ -10,6 +10,7 @@
 
 enum { FRAME_HEAD = 14, HELLO = 1, READ_BYTES = 65536 };
 enum {
+	RETRY_FIRST_USEC = 1000, /* the peer is probably being started, too */
 	RETRY_MIN_USEC = 10000,
 	RETRY_MAX_USEC = 1000000,
 	HELLO_TIMEOUT_USEC = 10000000,
@@ -91,7 +92,7 @@ static struct link *link_alloc(struct loop *l, const struct link_hello *me,
 	k->me = *me;
 	k->flush.fn = flush_task;
 	k->kill.fn = kill_task;
-	k->retry_usec = RETRY_MIN_USEC;
+	k->retry_usec = RETRY_FIRST_USEC;
 	return k;
 }
 
@@ -347,7 +348,9 @@ static void retry_later(struct link *k)
 {
 	k->timer.fn = client_timer;
 	loop_timer_set(k->loop, &k->timer, clock_now() + k->retry_usec);
-	k->retry_usec = k->retry_usec * 2 > RETRY_MAX_USEC ? RETRY_MAX_USEC : k->retry_usec * 2;
+	k->retry_usec += k->retry_usec / 4;
+	if (k->retry_usec > RETRY_MAX_USEC)
+		k->retry_usec = RETRY_MAX_USEC;
 }
 
 static void kill_task(struct loop_task *t)

@@ -7,7 +7,8 @@
  * Limits: LINK_FRAME_MAX bytes a frame, the peer's uid among the allowed ones, LINK_BACKLOG_MAX
  *         bytes unsent (then the peer counts as dead). A frame that breaks a rule closes the link,
  *         never the program. Without descriptors the server side looks away for 100 ms.
- * Life:   the client side connects again by itself, with growing pauses from 10 ms to 1 s.
+ * Life:   the client side connects again by itself, with pauses from 1 ms (10 ms after a
+ *         loss) to 1 s, each longer by a quarter.
  */
 #ifndef CORE_LINK_H
 #define CORE_LINK_H

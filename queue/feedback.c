@@ -227,5 +227,5 @@ void feedback_start(struct qmgr *q)
 	disk_start(q);
 	timer.fn = measure;
 	atomic_init(&look_at, UINT_MAX);
-	loop_timer_after(q->loop[0].loop, &timer, 0);
+	measure(&timer);
 }

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 /* ARRIVAL_MAX_SEC: so long may a client take from MAIL to the end of its data. */
-enum { PROCESSES_MAX = 64, ARRIVAL_MAX_SEC = 3600 };
+enum { PROCESSES_MAX = 64, ARRIVAL_MAX_SEC = 3600, HELD_MAX_BYTES = 64 << 20 };
 
 struct client_count {
 	struct client_count *next;
@@ -26,6 +26,15 @@ struct client_count {
 
 enum { CLIENT_BUCKETS = 256 };
 
+/* A message that came before the database was open. */
+struct held {
+	struct held *next;
+	unsigned number;
+	uint64_t req;
+	size_t n;
+	char body[];
+};
+
 struct smtps_link {
 	struct smtps_link *next; /* of the loop */
 	struct qloop *l;
@@ -33,6 +42,8 @@ struct smtps_link {
 	unsigned out;      /* commits without an answer */
 	unsigned open;     /* sessions */
 	struct msg_credit told;
+	struct held *held, **held_end; /* in the order in which they came */
+	size_t held_bytes;
 	struct client_count
 		*client[CLIENT_BUCKETS]; /* sessions it has open, given back when it goes */
 };
@@ -270,7 +281,7 @@ static void check_arrival(struct ta *ta)
 static void commit(struct smtps_link *s, uint64_t req, const struct msg_commit *m)
 {
 	struct cdb_ref ref = { m->seg, m->gen, m->off, m->len };
-	int error = feedback_refuses();
+	int error = qids_is_void(s->l->q, m->ta) ? -EIO : feedback_refuses();
 	struct ta *ta = error ? NULL : aq_ta_new(m->envelope, &ref, &error);
 
 	if (!ta) {
@@ -460,6 +471,7 @@ static struct loop *pick(void *server_ctx, const struct link_hello *peer, void *
 	if (strcmp(peer->component, "smtps") || atomic_load(&q->stopping))
 		return NULL;
 	struct smtps_link *s = xcalloc(1, sizeof *s);
+	s->held_end = &s->held;
 	s->l = &q->loop[peer->worker % q->loop_count];
 	*ctx = s;
 	return s->l->loop;
@@ -506,6 +518,18 @@ static void up(struct link *k, const struct link_hello *peer)
 	tell(s, (uint8_t)feedback_level(), feedback_cause());
 }
 
+static void drop_held(struct smtps_link *s)
+{
+	while (s->held) {
+		struct held *h = s->held;
+
+		s->held = h->next;
+		free(h);
+	}
+	s->held_end = &s->held;
+	s->held_bytes = 0;
+}
+
 static void down(struct link *k)
 {
 	struct smtps_link *s = link_ctx(k), **at = &s->l->intakes;
@@ -518,20 +542,23 @@ static void down(struct link *k)
 	log_event(LOG_LV_INFO, LOG_SEV_WARN, "intake", "smtps=%u, worker=%u, stat=lost",
 		  link_peer(k)->id, link_peer(k)->worker);
 	atomic_fetch_sub(&links_up, 1);
+	drop_held(s);
 	all_closed(s);
 	if (p && link_peer(k)->worker == 0) {
 		atomic_store(&p->loop, NULL);
 		reclaim_lost(link_peer(k)->instance);
 	}
 	if (p && atomic_fetch_sub(&p->links, 1) == 1) {
-		seg_post(s, process_gone, 0, 0, 0);
+		/* Before that nothing was known of its segments. */
+		if (s->l->open)
+			seg_post(s, process_gone, 0, 0, 0);
 		atomic_store(&p->instance, 0);
 	}
 	s->link = NULL;
 	release(s);
 }
 
-static void message(struct link *k, unsigned number, uint64_t req, struct span body)
+static void take(struct link *k, unsigned number, uint64_t req, struct span body)
 {
 	struct smtps_link *s = link_ctx(k);
 	union {
@@ -587,6 +614,81 @@ static void message(struct link *k, unsigned number, uint64_t req, struct span b
 	}
 	if (rc)
 		link_refuse(k, msg_name(number));
+}
+
+/* ---- before the database is open */
+
+static void hold(struct smtps_link *s, unsigned number, uint64_t req, struct span body)
+{
+	if (s->held_bytes + body.n > HELD_MAX_BYTES) {
+		link_refuse(s->link, "too much before the database is open");
+		return;
+	}
+	struct held *h = xmalloc(sizeof *h + body.n);
+	*h = (struct held){ .number = number, .req = req, .n = body.n };
+	if (body.n)
+		memcpy(h->body, body.p, body.n);
+	s->held_bytes += sizeof *h + body.n;
+	*s->held_end = h;
+	s->held_end = &h->next;
+}
+
+/* Connection control needs no database, and a block of ids may be there. */
+static bool must_wait(struct smtps_link *s, unsigned number, struct span body)
+{
+	struct msg_id_lease m;
+
+	if (s->l->open || number == MSG_conn_open || number == MSG_conn_close)
+		return false;
+	return number != MSG_id_lease || msg_id_lease_decode(body, &m) ||
+	       !qids_early(s->l->q, m.count);
+}
+
+static void message(struct link *k, unsigned number, uint64_t req, struct span body)
+{
+	struct smtps_link *s = link_ctx(k);
+
+	if (must_wait(s, number, body))
+		hold(s, number, req, body);
+	else
+		take(k, number, req, body);
+}
+
+/* Handles what need not wait any more. */
+static void take_held(struct smtps_link *s)
+{
+	struct held *h = s->held;
+
+	s->held = NULL;
+	s->held_end = &s->held;
+	s->held_bytes = 0;
+	while (h) {
+		struct held *next = h->next;
+
+		if (link_is_up(s->link))
+			message(s->link, h->number, h->req, span_of(h->body, h->n));
+		free(h);
+		h = next;
+	}
+}
+
+static void again(struct qloop *l, void *arg)
+{
+	l->open = l->open || arg;
+	for (struct smtps_link *s = l->intakes; s; s = s->next)
+		take_held(s);
+}
+
+void intake_ids(struct qmgr *q)
+{
+	for (unsigned i = 0; i < q->loop_count; i++)
+		qloop_post(&q->loop[i], again, NULL);
+}
+
+void intake_open(struct qmgr *q)
+{
+	for (unsigned i = 0; i < q->loop_count; i++)
+		qloop_post(&q->loop[i], again, q);
 }
 
 static const struct link_ops ops = { .up = up, .down = down, .message = message };

@@ -8,8 +8,13 @@
 #define QUEUE_INTAKE_H
 #include "queue/qmgr.h"
 
-/* Listens on path for smtps workers. 0 or -errno. */
+/* Listens on path for smtps workers. 0 or -errno. Until intake_open() only connection control and,
+ * where qids_early(), leases of ids are answered; all else is held, up to 64 MB a link. */
 int intake_listen(struct qmgr *q, const char *path);
+/* Any thread: qids_early() may have become true. */
+void intake_ids(struct qmgr *q);
+/* Any thread: the database is open, the committer runs: what was held is handled now. */
+void intake_open(struct qmgr *q);
 /* Committer: the process `instance` may use a segment again; false: it is not connected. */
 bool intake_recycle(void *qmgr, uint64_t seg, uint64_t gen, uint64_t instance);
 /* Committer: its writer must leave a segment. */

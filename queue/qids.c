@@ -1,11 +1,14 @@
 #include "queue/qids.h"
 
 #include "core/err.h"
+#include "core/log.h"
+#include "queue/idfile.h"
 
 #include <stdlib.h>
 
 static const uint64_t RANGE = (uint64_t)1 << 24;
 static const uint64_t OWN = 1 << 20; /* kept back for our own ids */
+enum { EARLY_MAX = 1 << 16, EARLY_ROOM = QMGR_LOOPS_MAX * EARLY_MAX };
 
 static void put(struct store *s, struct store_batch *b, uint64_t reserved)
 {
@@ -14,28 +17,110 @@ static void put(struct store *s, struct store_batch *b, uint64_t reserved)
 	store_put(s, b, STORE_META, store_key_span(&key), span_of(&reserved, 8));
 }
 
-int qids_start(struct qmgr *q, uint64_t largest_counter)
+static uint64_t by_clock(void)
+{
+	return (uint64_t)(clock_wall() / USEC_PER_SEC) << 24;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+int qids_start_early(struct qmgr *q)
+{
+	uint64_t reserved;
+	int rc = idfile_read(q->opt.defedb_base_directory, &reserved);
+
+	if (rc)
+		return rc;
+	uint64_t first = larger(by_clock(), reserved);
+	rc = idfile_write(q->opt.defedb_base_directory, first + RANGE);
+	if (rc)
+		return rc;
+	q->early_first = first;
+	atomic_store(&q->next_id, first);
+	atomic_store(&q->reserved_id, first + RANGE);
+	return 0;
+}
+
+bool qids_early(const struct qmgr *q, uint32_t count)
+{
+	uint64_t have = atomic_load(&q->reserved_id);
+
+	/* EARLY_ROOM is for what the other loops take meanwhile. */
+	return count <= EARLY_MAX && atomic_load(&q->next_id) + EARLY_ROOM + OWN <= have;
+}
+
+bool qids_is_void(const struct qmgr *q, uint64_t id)
+{
+	return id >> 8 >= q->early_first && id >> 8 < q->early_void;
+}
+
+/* The reservation of the database. */
+static uint64_t read_row(struct store *s)
 {
 	struct store_key key = store_key_word("ids");
-	uint64_t next = (uint64_t)(clock_wall() / USEC_PER_SEC) << 24, reserved = 0;
+	uint64_t reserved = 0;
 	char *v;
 	size_t n;
 
-	if (store_get(q->store, STORE_META, store_key_span(&key), &v, &n) == 0) {
-		if (n == 8)
-			memcpy(&reserved, v, 8);
-		free(v);
+	if (store_get(s, STORE_META, store_key_span(&key), &v, &n))
+		return 0;
+	if (n == 8)
+		memcpy(&reserved, v, 8);
+	free(v);
+	return reserved;
+}
+
+/* In the file, too. Without it the next start has no ids before the database is open. */
+static void put_file(struct qmgr *q, uint64_t reserved)
+{
+	int rc = idfile_write(q->opt.defedb_base_directory, reserved);
+
+	if (rc)
+		log_event(LOG_LV_WARN, LOG_SEV_WARN, "ids", "dir=%s, file=ids, error=%s",
+			  q->opt.defedb_base_directory, strerror(-rc));
+}
+
+/* Where the counter goes on. Content with ids that were handed out early may have been seen: its
+ * writer does not wait for us. What stands in the database was there before. */
+static uint64_t after_early(struct qmgr *q, uint64_t row, uint64_t largest_counter)
+{
+	if (row > q->early_first) {
+		q->early_void = row;
+		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "ids",
+			  "dir=%s, stat=the file ids is older than the database",
+			  q->opt.defedb_base_directory);
 	}
-	if (next <= largest_counter)
-		next = largest_counter + 1;
-	if (next < reserved)
-		next = reserved;
+	return larger(larger(row, largest_counter + 1), q->early_first);
+}
+
+static void raise_to(_Atomic uint64_t *at, uint64_t value)
+{
+	uint64_t now = atomic_load(at);
+
+	while (now < value && !atomic_compare_exchange_weak(at, &now, value))
+		;
+}
+
+int qids_start(struct qmgr *q, uint64_t largest_counter)
+{
+	uint64_t row = read_row(q->store), file = 0, next;
+
+	if (q->early_first) {
+		next = after_early(q, row, largest_counter);
+	} else {
+		idfile_read(q->opt.defedb_base_directory, &file);
+		next = larger(larger(row, file), larger(largest_counter + 1, by_clock()));
+	}
 	struct store_batch *b = store_batch_new();
 	put(q->store, b, next + RANGE);
 	int rc = store_write(q->store, b);
 	store_batch_free(b);
-	atomic_store(&q->next_id, next);
-	atomic_store(&q->reserved_id, next + RANGE);
+	put_file(q, next + RANGE);
+	raise_to(&q->reserved_id, next + RANGE);
+	raise_to(&q->next_id, next);
 	return rc;
 }
 
@@ -61,18 +146,16 @@ static void reserve(struct commit_call *call)
 {
 	struct lease *z = caa_container_of(call, struct lease, call);
 
+	put_file(z->l->q, z->reserve);
 	put(committer_store(call->committer), committer_batch(call->committer), z->reserve);
 }
 
 static void reserved(struct commit_call *call, int error)
 {
 	struct lease *z = caa_container_of(call, struct lease, call);
-	_Atomic uint64_t *have = &z->l->q->reserved_id;
-	uint64_t now = atomic_load(have);
 
 	(void)error;
-	while (now < z->reserve && !atomic_compare_exchange_weak(have, &now, z->reserve))
-		;
+	raise_to(&z->l->q->reserved_id, z->reserve);
 	if (z->count)
 		qloop_post(z->l, deliver, z);
 	else

@@ -30,6 +30,7 @@ struct qloop {
 	struct link *smar;
 	struct link_requests *asks; /* routes asked of smar */
 	struct smtps_link *intakes; /* links of smtps workers in this loop */
+	bool open;                  /* the database is: intake takes everything */
 	struct bounce *bounces;     /* failed recipients that wait for their DSN */
 	struct pool jobs, attempts;
 };
@@ -49,6 +50,8 @@ struct qmgr {
 	struct qloop loop[QMGR_LOOPS_MAX];
 	_Atomic uint64_t next_id;     /* counter of S ids */
 	_Atomic uint64_t reserved_id; /* below this: reserved on disk */
+	uint64_t early_first; /* first id before the database was open; 0: none. queue/qids.h */
+	uint64_t early_void;  /* ids from early_first to here are not used */
 	atomic_bool stopping;
 };
 

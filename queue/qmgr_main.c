@@ -4,6 +4,8 @@
  * Threads: loop 0 in the main thread (also listeners, control socket, signals), loops 1 to N - 1,
  *          the committer, the keeper, the clerk, the reclaimer, and what RocksDB, liburcu and the log start for
  *          themselves.
+ * Start:   the loops run and smtps may connect while a thread opens the database: clients are greeted,
+ *          what needs the database is held (queue/intake.h). All else starts when it is open.
  */
 #include "core/cdb_write.h"
 #include "core/err.h"
@@ -30,6 +32,7 @@
 
 #include <errno.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -41,6 +44,7 @@ enum { OPEN_ROOM_BYTES = 1 << 20 };
 static struct qmgr qm;
 static struct process_signals signals;
 static struct recovered found;
+static struct keeper *keeper;
 
 /* RocksDB calls a missing file an I/O error. */
 static const char *advice(int error, const char *why)
@@ -70,6 +74,21 @@ static void check_room(const char *dir)
 	      dir, OPEN_ROOM_BYTES >> 10);
 }
 
+/* The thread that opens the database, and what came of it. */
+static struct opener {
+	pthread_t thread;
+	int exit_code; /* 0: it is open */
+	char text[800];
+} opener;
+
+static void open_failed(int exit_code, const char *why, int error, const char *more)
+{
+	opener.exit_code = exit_code;
+	snprintf(opener.text, sizeof opener.text, "database in %s: %s%s%s%s%s",
+		 qm.opt.defedb_base_directory, why, error ? " (" : "",
+		 error ? strerror(-error) : "", error ? ")" : "", more);
+}
+
 static void open_store(void)
 {
 	const struct qmgr_options *o = &qm.opt;
@@ -85,25 +104,23 @@ static void open_store(void)
 		.log_bytes = o->ibdb_size,
 		.keep_logs = !(o->defedb_flags & QMGR_DEFEDB_F_REMOVE_UNUSED_LOGFILES)
 	};
-	check_room(o->defedb_base_directory);
-	check_room(o->defedb_log_directory);
 	qm.store = store_open(&qm.store_setup, &error, why, sizeof why, &created);
-	if (!qm.store)
-		fatal(exit_of(error), "database in %s: %s%s", o->defedb_base_directory, why,
-		      advice(error, why));
+	if (!qm.store) {
+		open_failed(exit_of(error), why, 0, advice(error, why));
+		return;
+	}
 	error = recover(&qm, created, &found, why, sizeof why);
-	if (error)
-		fatal(exit_of(error), "database in %s: %s (%s)%s", o->defedb_base_directory, why,
-		      strerror(-error), advice(error, why));
+	if (error) {
+		open_failed(exit_of(error), why, error, advice(error, why));
+		return;
+	}
 	if (created && found.replayed)
 		log_event(
 			LOG_LV_ERROR, LOG_SEV_CRIT, "qmgr",
 			"stat=database in %s was missing; the queue was made again from the content database",
 			o->defedb_base_directory);
-	if (qids_start(&qm, found.largest_counter))
-		fatal(EX_IOERR, "database in %s: %s", o->defedb_base_directory, store_error());
-	if (suspend_load(&qm))
-		fatal(EX_IOERR, "database in %s: %s", o->defedb_base_directory, store_error());
+	if (qids_start(&qm, found.largest_counter) || suspend_load(&qm))
+		open_failed(EX_IOERR, store_error(), 0, "");
 }
 
 struct own_call {
@@ -281,13 +298,19 @@ static void reload_signal(void *ctx)
 	live_reload(&qm, NULL);
 }
 
-static void listen_all(void)
+static void listen_smtps(void)
+{
+	int rc = intake_listen(&qm, qm.global.smtps_socket);
+
+	if (rc)
+		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.global.smtps_socket,
+		      strerror(-rc));
+}
+
+static void listen_others(void)
 {
 	int rc;
 
-	if ((rc = intake_listen(&qm, qm.global.smtps_socket)))
-		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.global.smtps_socket,
-		      strerror(-rc));
 	if ((rc = agents_listen(&qm, qm.global.smtpc_socket)))
 		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.global.smtpc_socket,
 		      strerror(-rc));
@@ -315,11 +338,11 @@ static void tables(void)
 	parks_init();
 }
 
-static void stop_all(struct keeper *k)
+static void stop_all(void)
 {
 	clerk_stop();
 	reclaim_stop();
-	keeper_stop(k);
+	keeper_stop(keeper);
 	for (unsigned i = 1; i < qm.loop_count; i++) {
 		loop_stop(qm.loop[i].loop);
 		thread_join(qm.loop[i].thread);
@@ -334,6 +357,44 @@ static void stop_all(struct keeper *k)
 	log_close();
 }
 
+/* In loop 0: all that needs the database. Signals are taken from here on. */
+static void opened(struct qloop *l, void *arg)
+{
+	(void)l;
+	(void)arg;
+	thread_join(opener.thread);
+	if (opener.exit_code)
+		fatal(opener.exit_code, "%s", opener.text);
+	start_committer();
+	queue_found();
+	keeper = keeper_start(&qm);
+	if (clerk_start(&qm))
+		fatal(EX_OSERR, "cannot start a thread");
+	suspend_start(&qm);
+	if (reclaim_start(&qm))
+		fatal(EX_OSERR, "cannot start a thread");
+	listen_others();
+	feedback_start(&qm);
+	intake_open(&qm);
+	signals = (struct process_signals){ .terminate = terminate, .reload = reload_signal };
+	process_signals(&signals, qm.loop[0].loop);
+	log_event(
+		LOG_LV_INFO, LOG_SEV_INFO, "qmgr",
+		"stat=started, version=%s, transactions=%u, recipients=%u, deferred=%u, replayed=%u, damaged=%u",
+		SMX_VERSION, found.transactions, found.recipients, found.deferred, found.replayed,
+		found.damaged);
+}
+
+static void opener_main(void *arg)
+{
+	(void)arg;
+	stats_thread();
+	if (!qids_start_early(&qm))
+		intake_ids(&qm);
+	open_store();
+	qloop_post(&qm.loop[0], opened, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	conf_main(&qmgr_options_component, argc, argv, &qm.opt, &qm.global, &qm.run);
@@ -346,28 +407,15 @@ int main(int argc, char **argv)
 	stats_thread();
 	if (live_start(&qm))
 		fatal(EX_CONFIG, "errors in the map %s", qm.opt.conf);
+	check_room(qm.opt.defedb_base_directory);
+	check_room(qm.opt.defedb_log_directory);
 	tables();
-	open_store();
 	make_loops();
-	start_committer();
+	listen_smtps();
 	start_loops();
-	queue_found();
-	struct keeper *keeper = keeper_start(&qm);
-	if (clerk_start(&qm))
+	if (thread_start(&opener.thread, "opener", THREAD_ANY_CPU, opener_main, NULL))
 		fatal(EX_OSERR, "cannot start a thread");
-	suspend_start(&qm);
-	if (reclaim_start(&qm))
-		fatal(EX_OSERR, "cannot start a thread");
-	listen_all();
-	feedback_start(&qm);
-	signals = (struct process_signals){ .terminate = terminate, .reload = reload_signal };
-	process_signals(&signals, qm.loop[0].loop);
-	log_event(
-		LOG_LV_INFO, LOG_SEV_INFO, "qmgr",
-		"stat=started, version=%s, transactions=%u, recipients=%u, deferred=%u, replayed=%u, damaged=%u",
-		SMX_VERSION, found.transactions, found.recipients, found.deferred, found.replayed,
-		found.damaged);
 	loop_run(qm.loop[0].loop);
-	stop_all(keeper);
+	stop_all();
 	return 0;
 }
