@@ -40,6 +40,10 @@ objs = $(patsubst %.c,$(OBJ)/%.o,$(1))
 folder_src = $(filter-out $(MAINS),$(wildcard $(1)/*.c))
 ARCHIVES := $(foreach f,$(FOLDERS),$(if $(call folder_src,$(f)),$(LIB)/lib$(f).a))
 
+# Loaded when a database is opened (queue/rocks.h), by the name that the linker would use; only tests link it.
+ROCKSDB = $(shell objdump -p "$$($(CC) -print-file-name=librocksdb.so)" 2>/dev/null | awk '/SONAME/ { print $$2 }')
+$(OBJ)/queue/rocks.o: ALL_CFLAGS += -DSMX_ROCKSDB='"$(or $(ROCKSDB),librocksdb.so)"'
+
 LIBS_core := -lurcu-qsbr -lurcu-cds -lurcu-common
 LIBS_queue := -lrocksdb -llmdb
 LIBS_resolver := -llmdb
@@ -106,7 +110,7 @@ SIM_BIN := $(filter $(BUILD)/tests/queue/test_sim_%,$(TEST_BIN))
 SIM_OBJ := $(call objs,$(wildcard tests/queue/sim*.c))
 SIM_WRAP := clock_gettime epoll_wait ppoll nanosleep pthread_cond_wait pthread_cond_timedwait pthread_cond_signal \
 	pthread_cond_broadcast sem_wait sem_clockwait sem_post thread_start thread_join \
-	getrandom fdatasync fsync pwrite pwritev unlink rocksdb_write geteuid loop_timer_after
+	getrandom fdatasync fsync pwrite pwritev unlink rocks_write geteuid loop_timer_after
 $(SIM_BIN): $(SIM_OBJ)
 $(SIM_BIN): TEST_OBJ := $(SIM_OBJ)
 $(SIM_BIN): ALL_LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAP))

@@ -3,12 +3,12 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "core/wire.h"
+#include "queue/rocks.h"
 #include "queue/store_log.h"
 #include "queue/store_wal.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -78,31 +78,30 @@ static int classify(char *err)
 static rocksdb_options_t *make_options(struct store *s, const struct store_setup *set,
 				       int recovery_mode)
 {
-	rocksdb_options_t *o = rocksdb_options_create();
+	rocksdb_options_t *o = rocks.options_create();
 
-	rocksdb_options_set_create_if_missing(o, !set->read_only);
-	rocksdb_options_set_create_missing_column_families(o, !set->read_only);
-	rocksdb_options_set_wal_dir(o, set->log_dir);
-	rocksdb_options_set_max_total_wal_size(o, set->log_bytes);
-	rocksdb_options_set_write_buffer_size(
+	rocks.options_set_create_if_missing(o, !set->read_only);
+	rocks.options_set_create_missing_column_families(o, !set->read_only);
+	rocks.options_set_wal_dir(o, set->log_dir);
+	rocks.options_set_max_total_wal_size(o, set->log_bytes);
+	rocks.options_set_write_buffer_size(
 		o, set->log_bytes / 4 < (4u << 20) ? 4u << 20 : set->log_bytes / 4);
-	rocksdb_options_set_max_background_jobs(o, 2);
-	rocksdb_options_set_keep_log_file_num(o, 2);
-	rocksdb_options_set_max_log_file_size(o, 1 << 20);
-	rocksdb_options_set_info_log_level(o, 2);
-	rocksdb_options_set_wal_recovery_mode(o, recovery_mode);
-	rocksdb_options_set_paranoid_checks(o, 1);
-	rocksdb_options_set_stats_dump_period_sec(o, 0);
-	rocksdb_options_set_max_file_opening_threads(o, 1); /* the files are few */
+	rocks.options_set_max_background_jobs(o, 2);
+	rocks.options_set_keep_log_file_num(o, 2);
+	rocks.options_set_max_log_file_size(o, 1 << 20);
+	rocks.options_set_info_log_level(o, 2);
+	rocks.options_set_wal_recovery_mode(o, recovery_mode);
+	rocks.options_set_paranoid_checks(o, 1);
+	rocks.options_set_stats_dump_period_sec(o, 0);
+	rocks.options_set_max_file_opening_threads(o, 1); /* the files are few */
 	if (set->keep_logs)
-		rocksdb_options_set_WAL_ttl_seconds(o, UINT64_MAX / 4);
-	s->cache = rocksdb_cache_create_lru(set->cache_bytes);
-	s->table = rocksdb_block_based_options_create();
-	rocksdb_block_based_options_set_block_size(s->table, set->page_bytes);
-	rocksdb_block_based_options_set_block_cache(s->table, s->cache);
-	rocksdb_block_based_options_set_filter_policy(s->table,
-						      rocksdb_filterpolicy_create_bloom(10));
-	rocksdb_options_set_block_based_table_factory(o, s->table);
+		rocks.options_set_WAL_ttl_seconds(o, UINT64_MAX / 4);
+	s->cache = rocks.cache_create_lru(set->cache_bytes);
+	s->table = rocks.block_based_options_create();
+	rocks.block_based_options_set_block_size(s->table, set->page_bytes);
+	rocks.block_based_options_set_block_cache(s->table, s->cache);
+	rocks.block_based_options_set_filter_policy(s->table, rocks.filterpolicy_create_bloom(10));
+	rocks.options_set_block_based_table_factory(o, s->table);
 	return o;
 }
 
@@ -110,17 +109,17 @@ static void close_db(struct store *s)
 {
 	for (int i = 0; i < STORE_FAMILIES; i++) {
 		if (s->family[i])
-			rocksdb_column_family_handle_destroy(s->family[i]);
+			rocks.column_family_handle_destroy(s->family[i]);
 		s->family[i] = NULL;
 	}
 	if (s->db)
-		rocksdb_close(s->db);
+		rocks.close(s->db);
 	if (s->table)
-		rocksdb_block_based_options_destroy(s->table);
+		rocks.block_based_options_destroy(s->table);
 	if (s->cache)
-		rocksdb_cache_destroy(s->cache);
+		rocks.cache_destroy(s->cache);
 	if (s->options)
-		rocksdb_options_destroy(s->options);
+		rocks.options_destroy(s->options);
 	s->db = NULL;
 	s->table = NULL;
 	s->cache = NULL;
@@ -132,7 +131,7 @@ static int families_to_read(struct store *s, const struct store_setup *set, int 
 {
 	char *err = NULL;
 	size_t count = 0;
-	char **there = rocksdb_list_column_families(s->options, set->dir, &count, &err);
+	char **there = rocks.list_column_families(s->options, set->dir, &count, &err);
 	int n = 0;
 
 	/* What is wrong with it is said by the attempt to open it. */
@@ -146,7 +145,7 @@ static int families_to_read(struct store *s, const struct store_setup *set, int 
 			which[n++] = i;
 	}
 	if (there)
-		rocksdb_list_column_families_destroy(there, count);
+		rocks.list_column_families_destroy(there, count);
 	return n;
 }
 
@@ -163,8 +162,8 @@ static int open_to_read(struct store *s, const struct store_setup *set)
 		options[i] = s->options;
 		name[i] = family_name[which[i]];
 	}
-	s->db = rocksdb_open_for_read_only_column_families(s->options, set->dir, n, name, options,
-							   family, 0, &err);
+	s->db = rocks.open_for_read_only_column_families(s->options, set->dir, n, name, options,
+							 family, 0, &err);
 	for (int i = 0; i < n; i++)
 		s->family[which[i]] = family[i];
 	return classify(err);
@@ -180,8 +179,8 @@ static int open_once(struct store *s, const struct store_setup *set, int recover
 		options[i] = s->options;
 	if (set->read_only)
 		return open_to_read(s, set);
-	s->db = rocksdb_open_column_families(s->options, set->dir, STORE_FAMILIES, family_name,
-					     options, s->family, &err);
+	s->db = rocks.open_column_families(s->options, set->dir, STORE_FAMILIES, family_name,
+					   options, s->family, &err);
 	return classify(err);
 }
 
@@ -217,8 +216,8 @@ static int open_db(struct store *s, const struct store_setup *set)
 static void release(struct store *s)
 {
 	close_db(s);
-	rocksdb_writeoptions_destroy(s->write);
-	rocksdb_readoptions_destroy(s->read);
+	rocks.writeoptions_destroy(s->write);
+	rocks.readoptions_destroy(s->read);
 	pthread_rwlock_destroy(&s->opened);
 	free(s);
 }
@@ -279,13 +278,13 @@ static int check_format(struct store *s, bool read_only)
 
 static int flush_all(struct store *s)
 {
-	rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
+	rocksdb_flushoptions_t *o = rocks.flushoptions_create();
 	char *err = NULL;
 
-	rocksdb_flushoptions_set_wait(o, 1);
+	rocks.flushoptions_set_wait(o, 1);
 	for (int i = 0; i < STORE_FAMILIES && !err; i++)
-		rocksdb_flush_cf(s->db, o, s->family[i], &err);
-	rocksdb_flushoptions_destroy(o);
+		rocks.flush_cf(s->db, o, s->family[i], &err);
+	rocks.flushoptions_destroy(o);
 	return classify(err);
 }
 
@@ -331,13 +330,20 @@ static int open_with_log(struct store *s, const struct store_setup *set, struct 
 struct store *store_open(const struct store_setup *set, int *error, char *why, size_t cap,
 			 bool *created)
 {
+	const char *missing = rocks_load();
+
+	if (missing) {
+		*error = -ELIBACC;
+		snprintf(why, cap, "%s", missing);
+		return NULL;
+	}
 	struct store *s = xcalloc(1, sizeof *s);
 	struct store_log *l = xcalloc(1, sizeof *l);
 
 	pthread_rwlock_init(&s->opened, NULL);
-	s->write = rocksdb_writeoptions_create();
-	rocksdb_writeoptions_set_sync(s->write, 1);
-	s->read = rocksdb_readoptions_create();
+	s->write = rocks.writeoptions_create();
+	rocks.writeoptions_set_sync(s->write, 1);
+	s->read = rocks.readoptions_create();
 	*error = open_with_log(s, set, l);
 	*created = l->is_new;
 	free(l);
@@ -364,15 +370,15 @@ int store_reopen(struct store *s, const struct store_setup *set)
 
 void store_empty_log(struct store *s)
 {
-	rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
+	rocksdb_flushoptions_t *o = rocks.flushoptions_create();
 
 	for (int i = 0; s->db && i < STORE_FAMILIES; i++) {
 		char *err = NULL;
 
-		rocksdb_flush_cf(s->db, o, s->family[i], &err);
+		rocks.flush_cf(s->db, o, s->family[i], &err);
 		free(err);
 	}
-	rocksdb_flushoptions_destroy(o);
+	rocks.flushoptions_destroy(o);
 }
 
 void store_close(struct store *s)
@@ -385,36 +391,35 @@ struct store_batch *store_batch_new(void)
 {
 	struct store_batch *b = xmalloc(sizeof *b);
 
-	b->b = rocksdb_writebatch_create();
+	b->b = rocks.writebatch_create();
 	return b;
 }
 
 void store_batch_free(struct store_batch *b)
 {
-	rocksdb_writebatch_destroy(b->b);
+	rocks.writebatch_destroy(b->b);
 	free(b);
 }
 
 void store_put(struct store *s, struct store_batch *b, enum store_family f, struct span key,
 	       struct span value)
 {
-	rocksdb_writebatch_put_cf(b->b, s->family[f], key.p, key.n, value.n ? value.p : "",
-				  value.n);
+	rocks.writebatch_put_cf(b->b, s->family[f], key.p, key.n, value.n ? value.p : "", value.n);
 }
 
 void store_delete(struct store *s, struct store_batch *b, enum store_family f, struct span key)
 {
-	rocksdb_writebatch_delete_cf(b->b, s->family[f], key.p, key.n);
+	rocks.writebatch_delete_cf(b->b, s->family[f], key.p, key.n);
 }
 
 void store_delete_once(struct store *s, struct store_batch *b, enum store_family f, struct span key)
 {
-	rocksdb_writebatch_singledelete_cf(b->b, s->family[f], key.p, key.n);
+	rocks.writebatch_singledelete_cf(b->b, s->family[f], key.p, key.n);
 }
 
 unsigned store_batch_count(struct store_batch *b)
 {
-	return (unsigned)rocksdb_writebatch_count(b->b);
+	return (unsigned)rocks.writebatch_count(b->b);
 }
 
 int store_write(struct store *s, struct store_batch *b)
@@ -423,10 +428,10 @@ int store_write(struct store *s, struct store_batch *b)
 
 	if (!s->db)
 		return -EIO;
-	rocksdb_write(s->db, s->write, b->b, &err);
+	rocks_write(s->db, s->write, b->b, &err);
 	int rc = classify(err);
 	if (!rc)
-		rocksdb_writebatch_clear(b->b);
+		rocks.writebatch_clear(b->b);
 	return rc;
 }
 
@@ -434,19 +439,19 @@ uint64_t store_batch_bytes(struct store_batch *b)
 {
 	size_t n;
 
-	rocksdb_writebatch_data(b->b, &n);
+	rocks.writebatch_data(b->b, &n);
 	return n;
 }
 
 int store_checkpoint(struct store *s)
 {
-	rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
+	rocksdb_flushoptions_t *o = rocks.flushoptions_create();
 	char *err = NULL;
 
-	rocksdb_flushoptions_set_wait(o, 0);
+	rocks.flushoptions_set_wait(o, 0);
 	for (int i = 0; i < STORE_FAMILIES && !err; i++)
-		rocksdb_flush_cf(s->db, o, s->family[i], &err);
-	rocksdb_flushoptions_destroy(o);
+		rocks.flush_cf(s->db, o, s->family[i], &err);
+	rocks.flushoptions_destroy(o);
 	return classify(err);
 }
 
@@ -457,7 +462,7 @@ int store_get(struct store *s, enum store_family f, struct span key, char **valu
 
 	pthread_rwlock_rdlock(&s->opened);
 	*value = s->db && s->family[f]
-			 ? rocksdb_get_cf(s->db, s->read, s->family[f], key.p, key.n, n, &err)
+			 ? rocks.get_cf(s->db, s->read, s->family[f], key.p, key.n, n, &err)
 			 : NULL;
 	rc = s->db ? classify(err) : -EIO;
 	pthread_rwlock_unlock(&s->opened);
@@ -475,8 +480,8 @@ struct store_iter *store_iter_new(struct store *s, enum store_family f, struct s
 	it->absent = s->db && !s->family[f];
 	if (!s->db || it->absent)
 		return it;
-	it->read = rocksdb_readoptions_create();
-	it->it = rocksdb_create_iterator_cf(s->db, it->read, s->family[f]);
+	it->read = rocks.readoptions_create();
+	it->it = rocks.create_iterator_cf(s->db, it->read, s->family[f]);
 	store_iter_seek(it, from);
 	return it;
 }
@@ -484,18 +489,18 @@ struct store_iter *store_iter_new(struct store *s, enum store_family f, struct s
 void store_iter_seek(struct store_iter *it, struct span from)
 {
 	if (it->it)
-		rocksdb_iter_seek(it->it, from.n ? from.p : "", from.n);
+		rocks.iter_seek(it->it, from.n ? from.p : "", from.n);
 }
 
 bool store_iter_valid(struct store_iter *it)
 {
-	return it->it && rocksdb_iter_valid(it->it);
+	return it->it && rocks.iter_valid(it->it);
 }
 
 struct span store_iter_key(struct store_iter *it)
 {
 	size_t n;
-	const char *p = rocksdb_iter_key(it->it, &n);
+	const char *p = rocks.iter_key(it->it, &n);
 
 	return span_of(p, n);
 }
@@ -503,14 +508,14 @@ struct span store_iter_key(struct store_iter *it)
 struct span store_iter_value(struct store_iter *it)
 {
 	size_t n;
-	const char *p = rocksdb_iter_value(it->it, &n);
+	const char *p = rocks.iter_value(it->it, &n);
 
 	return span_of(p, n);
 }
 
 void store_iter_next(struct store_iter *it)
 {
-	rocksdb_iter_next(it->it);
+	rocks.iter_next(it->it);
 }
 
 int store_iter_end(struct store_iter *it)
@@ -519,9 +524,9 @@ int store_iter_end(struct store_iter *it)
 	int rc = it->absent ? 0 : -EIO;
 
 	if (it->it) {
-		rocksdb_iter_get_error(it->it, &err);
-		rocksdb_iter_destroy(it->it);
-		rocksdb_readoptions_destroy(it->read);
+		rocks.iter_get_error(it->it, &err);
+		rocks.iter_destroy(it->it);
+		rocks.readoptions_destroy(it->read);
 		rc = classify(err);
 	}
 	pthread_rwlock_unlock(&it->store->opened);

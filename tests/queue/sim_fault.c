@@ -19,14 +19,14 @@ int __real_fsync(int fd);
 ssize_t __real_pwrite(int fd, const void *p, size_t n, off_t at);
 ssize_t __real_pwritev(int fd, const struct iovec *v, int n, off_t at);
 int __real_unlink(const char *path);
-void __real_rocksdb_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksdb_writebatch_t *b,
+void __real_rocks_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksdb_writebatch_t *b,
 			  char **err);
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 ssize_t __wrap_pwrite(int fd, const void *p, size_t n, off_t at);
 ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at);
 int __wrap_unlink(const char *path);
-void __wrap_rocksdb_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksdb_writebatch_t *b,
+void __wrap_rocks_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksdb_writebatch_t *b,
 			  char **err);
 
 void sim_crash(void)
@@ -118,7 +118,7 @@ int __wrap_unlink(const char *path)
 
 /* Half of the failures are written all the same, as a sync that fails behind a write: then keys are
  * put twice. */
-void __wrap_rocksdb_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksdb_writebatch_t *b,
+void __wrap_rocks_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksdb_writebatch_t *b,
 			  char **err)
 {
 	point();
@@ -126,7 +126,7 @@ void __wrap_rocksdb_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksd
 	bool bad = takes(&bad_batches);
 
 	if (!bad || left % 2 == 0)
-		__real_rocksdb_write(db, o, b, err);
+		__real_rocks_write(db, o, b, err);
 	point();
 	if (bad && !*err)
 		*err = strdup("IO error: by order of the test");
