@@ -39,7 +39,7 @@ static uint64_t first_gen(void)
 }
 
 /* A segment from the pool or a new one. Returns its descriptor or -errno. */
-static int get_file(struct cdb_writer *w, struct cdb_spare *out)
+static int get_file(struct cdb_writer *w, bool synced, struct cdb_spare *out)
 {
 	if (w->pool_count) {
 		pthread_mutex_lock(&w->mu);
@@ -50,7 +50,8 @@ static int get_file(struct cdb_writer *w, struct cdb_spare *out)
 	for (int tries = 0;; tries++) {
 		*out = (struct cdb_spare){ next_number(w), first_gen(), w->segment_bytes, -1,
 					   false };
-		out->fd = cdb_segfile_create(w->base, out->seg, out->gen, out->bytes, w->s.gid);
+		out->fd = (synced ? cdb_segfile_create : cdb_segfile_make)(
+			w->base, out->seg, out->gen, out->bytes, w->s.gid);
 		if (out->fd >= 0 || (out->fd != -EEXIST && out->fd != -EBUSY) || tries == 100)
 			return out->fd;
 	}
@@ -66,7 +67,7 @@ static struct cdb_slot *free_slot(struct cdb_writer *w)
 
 /* A slot with a segment that is ready, not yet in anybody's hands; NULL: *error, -EAGAIN when no
  * slot is free. */
-struct cdb_slot *cdb_helper_prepare(struct cdb_writer *w, int *error)
+struct cdb_slot *cdb_helper_prepare(struct cdb_writer *w, bool synced, int *error)
 {
 	struct cdb_slot *s = free_slot(w);
 	struct cdb_spare f;
@@ -74,7 +75,7 @@ struct cdb_slot *cdb_helper_prepare(struct cdb_writer *w, int *error)
 	*error = -EAGAIN;
 	if (!s)
 		return NULL;
-	int fd = get_file(w, &f);
+	int fd = get_file(w, synced, &f);
 	if (fd < 0) {
 		*error = fd;
 		return NULL;
@@ -119,7 +120,7 @@ static void supply(struct cdb_writer *w)
 
 	if (!atomic_load(&s->successor) && (bad || atomic_load(&s->next) >= s->bytes / 2) &&
 	    (!w->retry_usec || clock_now() >= w->retry_at)) {
-		struct cdb_slot *next = cdb_helper_prepare(w, &why);
+		struct cdb_slot *next = cdb_helper_prepare(w, true, &why);
 
 		if (next) {
 			w->retry_usec = 0;
@@ -299,11 +300,35 @@ static void wait_for_work(struct cdb_writer *w)
 	atomic_store(&w->kicked, false);
 }
 
+/* The first segment may be used when it is surely there. */
+static void sync_first(struct cdb_writer *w)
+{
+	struct cdb_slot *s = w->first;
+
+	w->first_error = cdb_segfile_sync(s->fd, w->base, s->seg);
+	if (!w->first_error) {
+		atomic_store(&w->none.successor, s);
+		cdb_writer_go_on(w, &w->none);
+	} else {
+		pthread_mutex_lock(&w->mu);
+		cdb_segfile_remove(w->base, s->seg);
+		close(s->fd);
+		s->fd = -1;
+		s->in_use = false;
+		atomic_store(&s->finished, true);
+		atomic_fetch_sub(&s->holders, CDB_BIAS);
+		pthread_mutex_unlock(&w->mu);
+	}
+	sem_post(&w->first_done);
+}
+
 void cdb_helper_run(void *arg)
 {
 	struct cdb_writer *w = arg;
 
 	rcu_offline();
+	if (w->first)
+		sync_first(w);
 	for (;;) {
 		bool stop = atomic_load(&w->stop);
 

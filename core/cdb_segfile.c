@@ -123,7 +123,7 @@ int cdb_segfile_renew(int fd, uint64_t seg, uint64_t gen, uint64_t bytes)
 	return rc;
 }
 
-int cdb_segfile_create(const char *base, uint64_t seg, uint64_t gen, uint64_t bytes, gid_t gid)
+int cdb_segfile_make(const char *base, uint64_t seg, uint64_t gen, uint64_t bytes, gid_t gid)
 {
 	char path[CDB_PATH_MAX];
 
@@ -141,18 +141,31 @@ int cdb_segfile_create(const char *base, uint64_t seg, uint64_t gen, uint64_t by
 		rc = allocate(fd, bytes);
 	if (!rc)
 		rc = write_header(fd, seg, gen, bytes);
-	if (!rc && fsync(fd))
-		rc = -errno;
-	if (!rc)
-		rc = sync_dir(base, seg);
-	if (!rc)
-		rc = still_there(fd);
 	if (rc) {
 		unlink(path);
 		close(fd);
 		return rc;
 	}
 	return fd;
+}
+
+int cdb_segfile_sync(int fd, const char *base, uint64_t seg)
+{
+	int rc = fsync(fd) ? -errno : sync_dir(base, seg);
+
+	return rc ? rc : still_there(fd);
+}
+
+int cdb_segfile_create(const char *base, uint64_t seg, uint64_t gen, uint64_t bytes, gid_t gid)
+{
+	int fd = cdb_segfile_make(base, seg, gen, bytes, gid);
+	int rc = fd < 0 ? 0 : cdb_segfile_sync(fd, base, seg);
+
+	if (!rc)
+		return fd;
+	cdb_segfile_remove(base, seg);
+	close(fd);
+	return rc;
 }
 
 static int check_header(int fd, uint64_t seg, uint64_t gen, uint64_t *bytes)

@@ -17,6 +17,10 @@ uint64_t cdb_segfile_bytes(const char *base);
 /* Makes segment `seg`: allocated, mode 0640, header written, file and folder synced, locked.
  * Returns the descriptor, or -errno (-EEXIST: the number is taken) and leaves nothing behind. */
 int cdb_segfile_create(const char *base, uint64_t seg, uint64_t gen, uint64_t bytes, gid_t gid);
+/* The same in two steps: without the syncs, and these. The second: 0, or -errno and the caller
+ * removes it. */
+int cdb_segfile_make(const char *base, uint64_t seg, uint64_t gen, uint64_t bytes, gid_t gid);
+int cdb_segfile_sync(int fd, const char *base, uint64_t seg);
 /* Opens and locks segment `seg` if its header says generation gen. Returns the descriptor and its
  * size in *bytes, or -errno: -EBUSY another process holds it, -ESTALE another generation, -ENOENT
  * gone. */

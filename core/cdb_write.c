@@ -419,9 +419,20 @@ static void release(struct cdb_writer *w)
 	else
 		free(w->note);
 	sem_destroy(&w->work);
+	sem_destroy(&w->first_done);
 	pthread_mutex_destroy(&w->mu);
 	free(w->base);
 	free(w);
+}
+
+/* A segment that is full: what comes goes on when its successor is there. */
+static void init_none(struct cdb_slot *s)
+{
+	s->fd = -1;
+	s->bytes = CDB_SEG_HEAD;
+	atomic_init(&s->next, CDB_SEG_HEAD);
+	atomic_init(&s->holders, CDB_BIAS);
+	atomic_init(&s->finished, true);
 }
 
 struct cdb_writer *cdb_writer_new(const struct cdb_writer_setup *s, int *error)
@@ -437,6 +448,8 @@ struct cdb_writer *cdb_writer_new(const struct cdb_writer_setup *s, int *error)
 	w->jobs_end = &w->jobs;
 	pthread_mutex_init(&w->mu, NULL);
 	sem_init(&w->work, 0, 0);
+	sem_init(&w->first_done, 0, 0);
+	init_none(&w->none);
 	for (unsigned i = 0; i < CDB_SLOTS; i++) {
 		w->slot[i].fd = -1;
 		atomic_init(&w->slot[i].finished, true);
@@ -446,9 +459,10 @@ struct cdb_writer *cdb_writer_new(const struct cdb_writer_setup *s, int *error)
 		w->note->mail.fn = note_run;
 		w->note->w = w;
 	}
-	struct cdb_slot *first = cdb_helper_prepare(w, error);
+	struct cdb_slot *first = cdb_helper_prepare(w, !s->first_later, error);
 	if (first) {
-		atomic_store(&w->current, first);
+		w->first = s->first_later ? first : NULL;
+		atomic_store(&w->current, w->first ? &w->none : first);
 		*error = thread_start(&w->helper, "cdb", THREAD_ANY_CPU, cdb_helper_run, w);
 	}
 	if (*error) {
@@ -457,6 +471,13 @@ struct cdb_writer *cdb_writer_new(const struct cdb_writer_setup *s, int *error)
 	}
 	cdb_writer_announce(w);
 	return w;
+}
+
+int cdb_writer_wait(struct cdb_writer *w)
+{
+	while (sem_wait(&w->first_done) && errno == EINTR)
+		;
+	return w->first_error;
 }
 
 void cdb_writer_free(struct cdb_writer *w)

@@ -33,11 +33,14 @@ struct cdb_writer_setup {
 	/* Called there too, unless NULL: what became of cdb_segment_punch(), as cdb_punch(). */
 	void (*punched)(void *ctx, uint64_t seg, uint64_t gen, int error, uint64_t left);
 	void *ctx;
+	/* The helper syncs the first segment: until then cdb_append() says -EAGAIN. */
+	bool first_later;
 };
 
-/* Starts the helper and waits for the first segment. NULL: *error is -errno. The 16 folders exist.
- */
+/* Starts the helper with the first segment. NULL: *error is -errno. The 16 folders exist. */
 struct cdb_writer *cdb_writer_new(const struct cdb_writer_setup *s, int *error);
+/* With first_later, once: waits until the first segment is synced. 0 or -errno. */
+int cdb_writer_wait(struct cdb_writer *w);
 /* Seals (without notice) and stops the helper. In the thread of loop `notify`, or after that loop's
  * end; no other thread may still append. */
 void cdb_writer_free(struct cdb_writer *w);

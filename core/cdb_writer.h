@@ -77,6 +77,10 @@ struct cdb_writer {
 	unsigned job_count;
 	struct cdb_job *done; /* to be told */
 	struct cdb_slot slot[CDB_SLOTS];
+	struct cdb_slot none;   /* full; current until the first segment is synced */
+	struct cdb_slot *first; /* that the helper is to sync first; NULL: none */
+	int first_error;
+	sem_t first_done;
 	struct cdb_spare pool[CDB_POOL_MAX]; /* changed by the helper alone */
 	unsigned pool_count;
 	/* of the helper */
@@ -95,8 +99,8 @@ int cdb_writer_go_on(struct cdb_writer *w, struct cdb_slot *s);
 /* Frees it, whoever has it. */
 void cdb_writer_end_job(struct cdb_job *own);
 
-/* The helper thread; and the first segment, before it runs: NULL and *error. */
+/* The helper thread; and the first segment, before it runs, synced or not: NULL and *error. */
 void cdb_helper_run(void *writer);
-struct cdb_slot *cdb_helper_prepare(struct cdb_writer *w, int *error);
+struct cdb_slot *cdb_helper_prepare(struct cdb_writer *w, bool synced, int *error);
 
 #endif

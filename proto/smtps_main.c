@@ -162,13 +162,24 @@ static void open_content(struct program *p)
 				      .segment = smtps_worker_segment,
 				      .spare = smtps_worker_spare,
 				      .punched = smtps_worker_punched,
-				      .ctx = first };
+				      .ctx = first,
+				      .first_later = true };
 	int error = 0;
 
 	p->shared.cdb = cdb_writer_new(&s, &error);
 	if (!p->shared.cdb)
 		fatal(EX_CANTCREAT, "content database in %s: %s", *s.base ? s.base : ".",
 		      strerror(-error));
+}
+
+/* Clients are greeted meanwhile. */
+static void wait_for_content(struct program *p)
+{
+	int rc = cdb_writer_wait(p->shared.cdb);
+
+	if (rc)
+		fatal(EX_CANTCREAT, "content database in '%s': %s", p->conf->g.cdb_base_directory,
+		      strerror(-rc));
 }
 
 /* ---- signals and control */
@@ -329,6 +340,7 @@ int main(int argc, char **argv)
 	make_workers(p);
 	open_content(p);
 	start_workers(p);
+	wait_for_content(p);
 	struct ctl_server *ctl = listen_control(p, ctl_name);
 	log_event(LOG_LV_INFO, LOG_SEV_INFO, "smtps", "status=started, version=%s, workers=%u",
 		  SMX_VERSION, p->shared.worker_count);
