@@ -179,11 +179,15 @@ class Gateway:
             self.wait_up()
 
     def wait_up(self, timeout=30):
-        procs.wait_until(lambda: self.p.poll() is not None or procs.greets(self.port), timeout, 0.005)
-        if self.p.poll() is not None or not procs.greets(self.port):
+        """Until it greets, and what goes on behind the first greetings has come to its end."""
+        procs.wait_until(lambda: self.p.poll() is not None or self._is_up(), timeout, 0.005)
+        if self.p.poll() is not None or not self._is_up():
             text = self.log_tail()
             self.kill9()
             raise RuntimeError('the gateway did not start:\n' + text)
+
+    def _is_up(self):
+        return procs.greets(self.port) and all(procs.listens(self.path(n)) for n in ('qmgrctlsock', 'qmsmtps/smtps.ctl'))
 
     def main_pid(self):
         """mcp itself, below the wrapper if there is one."""

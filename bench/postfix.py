@@ -199,14 +199,18 @@ class Postfix:
         return dict(PATH=os.environ.get('PATH', '/usr/bin:/bin:/usr/sbin:/sbin'), MAIL_CONFIG=self.dir + '/etc',
                     LD_LIBRARY_PATH=self.root + '/usr/lib/postfix', LANG='C')
 
-    def start(self):
-        """Starts master and waits for the greeting; the first time it writes the folders."""
+    def start(self, wait=True):
+        """Starts master and, with wait, waits for the greeting; the first time it writes the folders."""
         if not os.path.exists(os.path.join(self.dir, 'etc')):
             self.setup()
         self.err = open(self.dir + '/log/master', 'ab+')
         self.p = subprocess.Popen(self.wrapper + [self.root + '/usr/lib/postfix/sbin/master', '-c', self.dir + '/etc', '-d'],
                                   env=self._env(), cwd=self.dir + '/queue', stdin=subprocess.DEVNULL, stdout=self.err,
                                   stderr=self.err, start_new_session=True)
+        if wait:
+            self.wait_up()
+
+    def wait_up(self):
         if not procs.wait_until(lambda: self.p.poll() is not None or procs.greets(self.port), 30, 0.005) or \
                 self.p.poll() is not None:
             text = self.log_tail()

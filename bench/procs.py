@@ -170,6 +170,39 @@ def greets(port, host='127.0.0.1'):
         return False
 
 
+def first_greeting(port, timeout=60, host='127.0.0.1'):
+    """When an SMTP server that is being started has said 220, by the monotonic clock; None: it did not."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection((host, port), timeout=timeout) as s:
+                if s.recv(512).startswith(b'220'):
+                    now = time.monotonic()
+                    s.sendall(b'QUIT\r\n')
+                    s.recv(512)
+                    return now
+        except OSError:
+            pass
+        time.sleep(0.0005)
+    return None
+
+
+def listens(path):
+    """Does somebody listen on this unix socket. Its path may be longer than an address can be."""
+    try:
+        folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect('/proc/self/fd/%d/%s' % (folder, os.path.basename(path)))
+            return True
+    except OSError:
+        return False
+    finally:
+        os.close(folder)
+
+
 def _on_disk(path):
     """Not in memory, where a sync costs nothing."""
     best = ('', '')

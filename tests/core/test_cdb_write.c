@@ -808,6 +808,26 @@ static int full_disk_child(void)
 	return !freed ? 3 : rc ? 4 : 0;
 }
 
+/* The first segment is used when the helper has synced it. */
+static void test_first_later(void)
+{
+	struct cdb_writer_setup s = {
+		.base = base, .segment_bytes = SEG_BYTES, .gid = (gid_t)-1, .first_later = true
+	};
+	struct cdb_ref ref = { 0 };
+	int error = 0;
+
+	make_folders("later");
+	struct cdb_writer *w = cdb_writer_new(&s, &error);
+	ok(w, "first_later: a writer");
+	int early = append(w, 1, &ref);
+	ok(early == 0 || early == -EAGAIN, "a record waits for the sync, or goes to a file");
+	is_int(cdb_writer_wait(w), 0, "the first segment is synced");
+	is_int(append(w, 2, &ref), 0, "and takes records");
+	ok(ref.seg, "it is a segment");
+	cdb_writer_free(w);
+}
+
 static void test_full_disk(void)
 {
 	int status;
@@ -844,6 +864,7 @@ int main(void)
 	test_no_descriptors();
 	test_seal();
 	test_own();
+	test_first_later();
 	loop_free(loop);
 	return plan_done();
 }

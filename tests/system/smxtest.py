@@ -397,11 +397,32 @@ class Gateway:
         return self
 
     def wait_ready(self, limit=LONG):
+        """Greets, and all that goes on behind the first greetings has come to its end."""
         until(self.greets, 'a greeting on port %d' % self.port, limit)
+        if 'control_socket' not in read(self.conf):
+            until(lambda: self.listens('qmgrctlsock'), 'qmgr has its database', limit)
+        until(lambda: self.listens('qmsmtps/smtps.ctl'), 'smtps has its content database', limit)
 
-    def greets(self):
+    def listens(self, name):
+        """Does somebody listen on this unix socket of the spool."""
+        self.alive()
+        cwd = os.getcwd()
+        os.chdir(self.spool)
+        try:
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(name)
+                return True
+        except OSError:
+            return False
+        finally:
+            os.chdir(cwd)
+
+    def alive(self):
         if self.proc and self.proc.poll() is not None:
             raise Failed('mcp ended with %s\n%s' % (self.proc.returncode, self.log('mcp')[-2000:]))
+
+    def greets(self):
+        self.alive()
         try:
             with socket.create_connection(('127.0.0.1', self.port), 1) as s:
                 s.settimeout(1)
