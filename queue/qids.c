@@ -119,8 +119,9 @@ int qids_start(struct qmgr *q, uint64_t largest_counter)
 	int rc = store_write(q->store, b);
 	store_batch_free(b);
 	put_file(q, next + RANGE);
-	raise_to(&q->reserved_id, next + RANGE);
+	/* In this order: qids_early() must not see room below where the counter goes on. */
 	raise_to(&q->next_id, next);
+	raise_to(&q->reserved_id, next + RANGE);
 	return rc;
 }
 
@@ -182,7 +183,8 @@ void qids_lease(struct qloop *l, uint32_t count,
 	z->count = count;
 	z->fn = fn;
 	z->arg = arg;
-	if (z->first + count + OWN > have)
+	/* Before the database is open there is no committer, but qids_early() has seen room. */
+	if (l->open && z->first + count + OWN > have)
 		reserve_more(l, z, z->first + count + OWN);
 	else
 		deliver(l, z);
