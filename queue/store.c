@@ -390,6 +390,11 @@ void store_close(struct store *s)
 struct store_batch *store_batch_new(void)
 {
 	struct store_batch *b = xmalloc(sizeof *b);
+	const char *missing = rocks_load();
+
+	/* Who has a store has loaded it. */
+	if (missing)
+		panic("%s", missing);
 
 	b->b = rocks.writebatch_create();
 	return b;
