@@ -49,6 +49,11 @@ class Run:
         t.equal(got, [count, held], self.name + ': all are accepted')
         self.held += held
 
+    def reclaims_after(self, delay):
+        """From now on; the one before was 1h."""
+        self.g.write('smx.conf', t.read(self.g.conf).replace('reclaim_delay = 1h', 'reclaim_delay = ' + delay))
+        self.g.ctl('reload')
+
     def only_held(self):
         t.until(lambda: len(self.g.queue() or ()) == self.held, '%s: only what is deferred waits' % self.name)
 
@@ -105,10 +110,14 @@ class Run:
 # ---- what comes back
 
 def one_percent_is_moved():
-    """Segments of 16 MB: with 1 % deferred hardly more than 1 % stays."""
-    x = Run('moved', shim=None, delay='1s')
+    """Segments of 16 MB: with 1 % deferred hardly more than 1 % stays.
+
+    Nothing is reclaimed before all else has gone: what is punched while half of it is on its way may keep 1/32.
+    """
+    x = Run('moved', shim=None, delay='1h')
     x.send(9000, 4000, 90)
     x.only_held()
+    x.reclaims_after('1s')
     t.until(lambda: x.stat('moved') > 20 and x.stat('segments_freed')['how=recycled'] >= 2, 'moved: segments are emptied and used again')
     t.until(lambda: x.stat('segments') <= 3, 'moved: those in use are all that is left')
     x.check('while it runs')
@@ -170,8 +179,7 @@ def sync_fails_while_moving():
     x.send(1000, 4000, 100)
     x.only_held()
     x.shim.switch(1, True)
-    x.g.write('smx.conf', t.read(x.g.conf).replace('reclaim_delay = 1h', 'reclaim_delay = 0'))
-    x.g.ctl('reload')
+    x.reclaims_after('0')
     t.until(lambda: x.stat('reclaim_errors') > 0, 'sync: it is noticed')
     t.equal(x.stat('moved'), 0, 'sync: nothing counts as moved')
     x.shim.switch(1, False)
