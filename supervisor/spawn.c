@@ -98,10 +98,17 @@ pid_t spawn_start(const struct spawn *s)
 	return pid;
 }
 
+/* A number in the text of /proc/PID/stat, in which p is the end of field 2; 0: it is not there. */
+static unsigned long long stat_field(const char *p, int number)
+{
+	for (int field = 2; p && field < number; field++)
+		p = strchr(p + 1, ' ');
+	return p ? strtoull(p, NULL, 10) : 0;
+}
+
 unsigned long long spawn_birth(pid_t pid)
 {
 	char path[32], text[1024];
-	unsigned long long birth;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -112,15 +119,13 @@ unsigned long long spawn_birth(pid_t pid)
 	if (n <= 0)
 		return 0;
 	text[n] = '\0';
-	/* Field 22, proc(5); the name in field 2 may hold blanks and parentheses. Field 3: Z is
-	 * dead. */
+	/* Fields as in proc(5); the name in field 2 may hold blanks and parentheses. */
 	char *p = strrchr(text, ')');
-	if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X')
+	if (!p || p[1] != ' ' || p[2] == 'X')
 		return 0;
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	if (!p)
+	/* Of a killed process the first thread may be dead while another one is still at a write or
+	 * a sync, with the files and locks of all. */
+	if (p[2] == 'Z' && stat_field(p, 20) <= 1)
 		return 0;
-	birth = strtoull(p, NULL, 10);
-	return birth;
+	return stat_field(p, 22);
 }

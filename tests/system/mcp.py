@@ -170,7 +170,8 @@ def use_reachable_tmp():
 def alive(pid):
     try:
         with open('/proc/%d/stat' % pid) as f:
-            return f.read().rsplit(')', 1)[1].split()[0] not in 'ZX'
+            part = f.read().rsplit(')', 1)[1].split()
+            return part[0] != 'X' and (part[0] != 'Z' or int(part[17]) > 1)
     except OSError:
         return False
 

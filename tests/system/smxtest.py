@@ -141,13 +141,13 @@ def demote():
 
 
 def birth(pid):
-    """Start time of a process that lives, None without one."""
+    """Start time of a process that lives, None without one. A killed one lives until its last thread has ended."""
     try:
         with open('/proc/%d/stat' % pid) as f:
             part = f.read().rsplit(')', 1)[1].split()
     except OSError:
         return None
-    return None if part[0] in 'ZX' else part[19]
+    return None if part[0] == 'X' or part[0] == 'Z' and int(part[17]) <= 1 else part[19]
 
 
 def spawn(argv, **kw):
