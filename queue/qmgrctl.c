@@ -131,7 +131,7 @@ static void build_reroute(const struct command *c, struct words *w)
 	put_selector(c, w);
 }
 
-/* A time from now, "2h30m", or a date, "2026-11-23 08:00" or "08:00" (today). */
+/* A time from now, "2h30m", or a date, "2026-11-23 08:00" or "08:00" (the next one). */
 static time_t end_time(const char *s)
 {
 	static const char *const forms[] = { "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M",
@@ -151,7 +151,14 @@ static time_t end_time(const char *s)
 		const char *end = strptime(s, forms[i], &tm);
 		if (end && !*end) {
 			tm.tm_isdst = -1;
-			return mktime(&tm);
+			time_t when = mktime(&tm);
+			/* A time of the day is the next one. */
+			if (i == 5 && when <= now) {
+				tm.tm_mday++;
+				tm.tm_isdst = -1;
+				when = mktime(&tm);
+			}
+			return when;
 		}
 	}
 	fatal(EX_USAGE, "'%s' is no time: say 2h, 1d12h, 08:00 or \"2026-11-23 08:00\"", s);

@@ -169,7 +169,8 @@ static struct ta *load_by_id(struct qwalk *w, uint64_t id)
 	return ta;
 }
 
-/* The message `id`: from AQ, else from the database; in_db: it is under the cursor. */
+/* The message `id`: from AQ, else from the database; in_db: it is under the cursor, and what is there
+ * is not older than its time in AQ. */
 static bool visit(struct qwalk *w, struct cursor *c, uint64_t id, bool in_db, qwalk_each *each,
 		  void *ctx)
 {
@@ -236,7 +237,7 @@ static int page_of_all(struct qwalk *w, unsigned messages, usec_t until, qwalk_e
 		if (more && (!in_db || (in_aq && aq < db)))
 			go_on = visit(w, &c, aq, false, each, ctx);
 		else if (more)
-			go_on = visit(w, &c, db, true, each, ctx);
+			go_on = visit(w, &c, db, !(in_aq && aq == db), each, ctx);
 		go_on = go_on && n < messages && !time_is_up(n, until);
 	}
 	if (c.ibdb) {
