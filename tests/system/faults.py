@@ -94,8 +94,10 @@ def segment_sync_fails():
     t.ok(any('451' in e for e in x.errors) and not any(' 5' in e[:20] for e in x.errors), 'sync: with 451', x.errors)
     records = diskimage.load(x.shim.history)
     failed = [(r.inode, r.begin) for r in records if r.op == diskimage.SYNC and r.mode]
+    # A file that is made later may get the number of one that is gone.
+    made = [(r.inode, r.begin) for r in records if r.op == diskimage.CREATE]
     again = [r for r in records if r.op == diskimage.SYNC and r.program == 'qmgr'
-             and any(r.inode == i and r.begin > b for i, b in failed)]
+             and any(r.inode == i and r.begin > b and not any(n == i and b < at < r.begin for n, at in made) for i, b in failed)]
     t.equal(len(failed), x.shim.failed, 'sync: %d syncs failed' % len(failed))
     t.equal(len(again), 0, 'sync: none is tried again on the same file')
     x.finish()
