@@ -8,15 +8,26 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { MB = 1024 * 1024, LARGEST_BYTES = 16 * MB, SMALLEST_BYTES = MB, ZERO_BYTES = 256 * 1024 };
+enum {
+	MB = 1024 * 1024,
+	LARGEST_BYTES = 16 * MB,
+	SMALLEST_BYTES = MB,
+	ZERO_BYTES = 256 * 1024,
+	FOLDERS = 16
+};
 
 uint64_t cdb_segfile_bytes(const char *base)
 {
+	uint64_t part = LARGEST_BYTES;
+	char path[CDB_PATH_MAX];
 	struct statvfs fs;
 
-	if (statvfs(*base ? base : ".", &fs))
-		return LARGEST_BYTES;
-	uint64_t part = (uint64_t)fs.f_blocks * fs.f_frsize / 64;
+	/* Each folder may be on a disk of its own. */
+	for (unsigned i = 0; i < FOLDERS; i++) {
+		cdb_dir_path(base, i, path);
+		if (!statvfs(path, &fs) && (uint64_t)fs.f_blocks * fs.f_frsize / 64 < part)
+			part = (uint64_t)fs.f_blocks * fs.f_frsize / 64;
+	}
 	if (part >= LARGEST_BYTES)
 		return LARGEST_BYTES;
 	return part <= SMALLEST_BYTES ? SMALLEST_BYTES : part & ~(uint64_t)(CDB_SEG_HEAD - 1);

@@ -12,7 +12,7 @@
 
 #include <sys/types.h>
 
-/* Size for the file system of base: 16 MB, less on a small one, at least 1 MB. */
+/* Size for the file systems that the folders are on: 16 MB, less when one is small, at least 1 MB. */
 uint64_t cdb_segfile_bytes(const char *base);
 /* Makes segment `seg`: allocated, mode 0640, header written, file and folder synced, locked.
  * Returns the descriptor, or -errno (-EEXIST: the number is taken) and leaves nothing behind. */
