@@ -201,6 +201,62 @@ static void wait_for_client(void *arg)
 	becomes(sim_now() + 2 * SEC, "attempts", 1, 0);
 }
 
+static usec_t cancelled_at;
+
+static void note_cancel(struct sim_attempt *a)
+{
+	(void)a;
+	cancelled_at = sim_now();
+}
+
+/* The next attempt that goes on is given up then. */
+static void cancelled_after(usec_t want)
+{
+	usec_t at = sim_now();
+
+	cancelled_at = 0;
+	sim_mail("a@d9.test", "b@d7.test");
+	while (!cancelled_at && sim_step(at + 7200 * SEC))
+		;
+	sim_ok(cancelled_at == at + want, "cancelled after %" PRId64 " us, want %" PRId64,
+	       cancelled_at - at, want);
+	if (sim_attempts)
+		sim_done(sim_attempts);
+}
+
+static void delivery_timeout(void *arg)
+{
+	usec_t want = *(const usec_t *)arg;
+
+	sim_on.cancel = note_cancel;
+	cancelled_after(want);
+	if (want != 100 * SEC)
+		return;
+	reload("delivery_timeout = 100", "delivery_timeout = 20");
+	cancelled_after(20 * SEC);
+}
+
+/* All wait for one connection that is busy; the sweep that looks for them comes each minute. */
+static void aq_after(usec_t want)
+{
+	usec_t at = sim_now(), left = 0;
+
+	while (!left && sim_step(at + 20000 * SEC))
+		if (sim_rows().deferred)
+			left = sim_now();
+	sim_ok(left >= at + want && left <= at + want + 62 * SEC,
+	       "out of AQ after %" PRId64 " s, want %" PRId64, (left - at) / SEC, want / SEC);
+}
+
+static void scheduler_timeout(void *arg)
+{
+	usec_t want = *(const usec_t *)arg;
+
+	for (unsigned i = 0; i < 3; i++)
+		sim_mail("a@d9.test", "b@d7.test");
+	aq_after(want);
+}
+
 /* smar is not where SMAR_socket says, or does not answer. */
 static void no_route(void *arg)
 {
@@ -230,7 +286,9 @@ static int silent(struct span rcpt, struct route *out)
 static void waits(void)
 {
 	static usec_t four = 4 * (usec_t)USEC_PER_SEC, thirty = 30 * (usec_t)USEC_PER_SEC,
-		      forty = 40 * (usec_t)USEC_PER_SEC, sixty = 60 * (usec_t)USEC_PER_SEC;
+		      forty = 40 * (usec_t)USEC_PER_SEC, sixty = 60 * (usec_t)USEC_PER_SEC,
+		      hundred = 100 * (usec_t)USEC_PER_SEC, hour = 3600 * (usec_t)USEC_PER_SEC,
+		      hours = 7200 * (usec_t)USEC_PER_SEC;
 
 	test("", wait_for_client, &four, "wait_for_client by default");
 	test("wait_for_client = 40;", wait_for_client, &forty, "wait_for_client");
@@ -242,6 +300,13 @@ static void waits(void)
 	test("", no_route, &sixty, "SMAR_timeout by default");
 	sim_on.route = silent;
 	test("SMAR_timeout = 30;", no_route, &thirty, "SMAR_timeout");
+	test("", delivery_timeout, &hour, "delivery_timeout by default");
+	test("delivery_timeout = 100;", delivery_timeout, &hundred, "delivery_timeout");
+	test("delivery_timeout = 1d; smtpc { initial_connections = 1; max_connections = 1; }",
+	     scheduler_timeout, &hours, "scheduler_timeout by default");
+	test("delivery_timeout = 1d; smtpc { initial_connections = 1; max_connections = 1; } "
+	     "scheduler_timeout = 100;",
+	     scheduler_timeout, &hundred, "scheduler_timeout");
 }
 
 /* ---- transactions and connections out */
