@@ -28,14 +28,14 @@ def load(g, name, n=60, size='2000', *more):
     return t.Source(g.folder, g.port, '-m', str(n), '-s', '6', '-l', size, *more, name=name).wait()['accepted']
 
 
-def lives(g, sink_port, what):
-    """Mail small and large, kill -9, tools beside the stopped qmgr, and everything arrives once."""
+def lives(g, sink_port, what, *words):
+    """Mail small and large, kill -9, tools (with these words) beside the stopped qmgr, and everything arrives once."""
     n = load(g, 'small', 60) + load(g, 'large', 6, '400000')
     t.equal(n, 66, what + ': accepted')
     queued(g, 66)
     g.kill9()
-    t.equal(len(g.tool('mailq', '-j').stdout.splitlines()), 66, what + ': mailq of the stopped qmgr')
-    r = g.tool('cdbctl', 'check')
+    t.equal(len(g.tool('mailq', '-j', *words).stdout.splitlines()), 66, what + ': mailq of the stopped qmgr')
+    r = g.tool('cdbctl', *words, 'check')
     t.ok(r.returncode == 0 and '66 records' in r.stdout, what + ': cdbctl check', r.stdout)
     g.start()
     queued(g, 66)
@@ -164,5 +164,23 @@ def moved():
     t.equal(g.stop(), 0, 'clean stop')
 
 
+def elsewhere():
+    """CDB_base_directory and the sockets between the programs."""
+    folder, port = t.tmpdir('places'), t.free_port()
+    g = t.Gateway(folder, port)
+    sockets = {'SMTPS': 'qmsmtps/one', 'SMTPC': 'qmsmtpc/two', 'SMAR': 'qmsmar/three'}
+    g.write('smx.conf', 'CDB_base_directory = "content/"; %s\n%s' % (' '.join('%s_socket = "%s";' % x for x in sockets.items()), t.read(g.conf)))
+    # Its own folder must be there: it may be a disk that is not mounted.
+    os.mkdir(g.path('content'))
+    t.own(g.path('content'))
+    g.start()
+    t.ok(all(os.path.exists(g.path(p)) for p in sockets.values()), 'sockets are where the options say')
+    t.equal([n for n in ('qmsmtps/smtpssock', 'qmsmtpc/smtpcsock', 'qmsmar/smarsock', *CDB) if os.path.exists(g.path(n))], [], 'and nothing where they do not')
+    lives(g, port, 'elsewhere', '-f', g.conf)
+    g.start()
+    t.until(lambda: any(n.startswith('G') for d in CDB for n in os.listdir(g.path('content/' + d))), 'a segment below CDB_base_directory')
+    t.ok(True, 'elsewhere: segments are below CDB_base_directory')
+
+
 if __name__ == '__main__':
-    t.main(linked, moved, mounted)
+    t.main(linked, elsewhere, moved, mounted)
