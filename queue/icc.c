@@ -23,6 +23,7 @@ static struct cds_lfht *table;
 static struct icc_setup set;
 static atomic_uint count;
 static atomic_uint max_open, max_rate;
+static usec_t expired_at; /* of the loop that calls icc_expire() */
 
 void icc_tune(unsigned open, unsigned per_minute)
 {
@@ -167,8 +168,9 @@ void icc_expire(usec_t now)
 	struct cds_lfht_node *node;
 
 	/* A walk visits the buckets too. */
-	if (!atomic_load(&count))
+	if (!atomic_load(&count) || now - expired_at < SLOT_USEC)
 		return;
+	expired_at = now;
 	LFHT_FOREACH(table, &it, node)
 	{
 		struct client *c = caa_container_of(node, struct client, node);

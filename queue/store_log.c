@@ -260,7 +260,7 @@ static int first_time(struct store_log *l, const char *dir, char *why, size_t ca
 	if (l->is_new && logs > 0) {
 		snprintf(
 			why, cap,
-			"Corruption: DEFEDB.base_directory has no database, it is missing, but DEFEDB.log_directory '%s' has its log",
+			"Corruption: the database is missing in DEFEDB.base_directory, but DEFEDB.log_directory '%s' has its log",
 			l->to);
 		return -EUCLEAN;
 	}
