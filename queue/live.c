@@ -35,10 +35,6 @@ static int load_limits(struct qmgr *q, struct buf *told)
 	int rc = limits_load(q->opt.conf, &r);
 
 	report_log(&r, "qmgr_conf");
-	if (told && rc)
-		buf_add_span(
-			told,
-			SPAN("error: config: configuration reloaded, but the map of limits has errors and stays as it was\n"));
 	if (told)
 		buf_add_span(told, buf_span(&r.text));
 	report_free(&r);

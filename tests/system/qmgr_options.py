@@ -226,13 +226,13 @@ def amount_of_log():
          'the line of R 10.2', g.log('qmgr'))
     g.write('smx.conf', t.read(g.conf).replace('log_level = 8;', 'log_level = x;', 1))
     r = g.tool('qmgrctl', '-r')
-    t.ok(r.returncode == 69 and re.search(r'smx\.conf:\d+:\d+: qmgr\.log_level: expected a number from 0 to 99, found', r.stdout),
+    t.ok(r.returncode == 78 and re.search(r'smx\.conf:\d+:\d+: qmgr\.log_level: expected a number from 0 to 99, found', r.stdout),
          'a reload of a wrong file fails and says where', (r.returncode, r.stdout))
     t.equal(g.ctl('log_level'), 'log_level=8\n', 'and changes nothing')
     g.write('smx.conf', t.read(g.conf).replace('log_level = x;', 'log_level = 10;', 1))
     g.createmap('qmgr_conf.db', 'oci: 0\n')
     r = g.tool('qmgrctl', '-r')
-    t.ok(r.returncode == 69 and "qmgr_conf.db: entry 'oci 0': expected a number above 0" in r.stdout, 'a wrong map too', (r.returncode, r.stdout))
+    t.ok(r.returncode == 78 and "qmgr_conf.db: entry 'oci 0': expected a number above 0" in r.stdout, 'a wrong map too', (r.returncode, r.stdout))
     t.equal(g.ctl('log_level'), 'log_level=10\n', 'all else is taken')
 
 
