@@ -115,6 +115,9 @@ $(SIM_BIN): $(SIM_OBJ)
 $(SIM_BIN): TEST_OBJ := $(SIM_OBJ)
 $(SIM_BIN): ALL_LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAP))
 
+# The names of the log's folder, with the power cut before each change.
+$(BUILD)/tests/queue/test_store_log_cuts: ALL_LDFLAGS += $(addprefix -Wl$(comma)--wrap=,rename unlink fsync)
+
 # ---- fuzz targets: clang runs them, gcc replays their corpora in make check
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAY := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRC))

@@ -319,11 +319,11 @@ static int open_with_log(struct store *s, const struct store_setup *set, struct 
 	}
 	rc = store_log_moves(l) ? leave_old_log(s, set, l) : 0;
 	if (!rc)
-		rc = store_log_settle(l, set->dir, last_error, sizeof last_error);
+		rc = store_log_settle(l, last_error, sizeof last_error);
 	if (!rc)
 		rc = open_db(s, set);
 	if (!rc)
-		store_log_clean(l, set->dir, set->keep_logs);
+		store_log_clean(l, set->keep_logs);
 	return rc;
 }
 

@@ -16,6 +16,7 @@
 
 #define RECORD "log_directory"
 #define MARK   "log_of"
+#define OF     "of "
 
 enum { FILE_MAX_BYTES = 32 << 10 };
 
@@ -104,29 +105,36 @@ static char *line_of(char **rest)
 	return line;
 }
 
-/* "ID NUMBER\n", then the folder, then old ones. */
+/* "ID NUMBER" or "ID NUMBER NEXT", the folder, "of DATABASE", old folders: a line each. */
 static bool parse_record(struct store_log *l, char *text)
 {
-	char *rest = text, *head = line_of(&rest), *path = line_of(&rest), *old;
+	char *rest = text, *head = line_of(&rest), *path = line_of(&rest), *line;
 
-	if (!head || !path || sscanf(head, "%39s %" SCNu64, l->id, &l->number) != 2 ||
+	if (!head || !path ||
+	    sscanf(head, "%39s %" SCNu64 " %" SCNu64, l->id, &l->number, &l->next) < 2 ||
 	    strlen(path) >= sizeof l->from)
 		return false;
 	snprintf(l->from, sizeof l->from, "%s", path);
-	while ((old = line_of(&rest)) && l->old_count < STORE_LOG_OLD_MAX &&
-	       strlen(old) < sizeof l->old[0])
-		snprintf(l->old[l->old_count++], sizeof l->old[0], "%s", old);
+	while ((line = line_of(&rest)) && strlen(line) < sizeof l->of) {
+		if (!strncmp(line, OF, strlen(OF)))
+			snprintf(l->of, sizeof l->of, "%s", line + strlen(OF));
+		else if (l->old_count < STORE_LOG_OLD_MAX)
+			snprintf(l->old[l->old_count++], sizeof l->old[0], "%s", line);
+	}
 	return true;
 }
 
 static int put_record(const struct store_log *l, const char *dir)
 {
-	size_t cap = (STORE_LOG_OLD_MAX + 2) * (STORE_LOG_PATH + 1), n;
-	char *text = malloc(cap);
+	size_t cap = (STORE_LOG_OLD_MAX + 3) * (STORE_LOG_PATH + 1), n;
+	char *text = malloc(cap), next[24] = "";
 
 	if (!text)
 		return -ENOMEM;
-	n = (size_t)snprintf(text, cap, "%s %" PRIu64 "\n%s\n", l->id, l->number, l->to);
+	if (l->next)
+		snprintf(next, sizeof next, " %" PRIu64, l->next);
+	n = (size_t)snprintf(text, cap, "%s %" PRIu64 "%s\n%s\n%s%s\n", l->id, l->number, next,
+			     l->to, OF, l->dir);
 	for (unsigned i = 0; i < l->old_count; i++)
 		n += (size_t)snprintf(text + n, cap - n, "%s\n", l->old[i]);
 	int rc = write_file(dir, RECORD, text);
@@ -134,28 +142,41 @@ static int put_record(const struct store_log *l, const char *dir)
 	return rc;
 }
 
-/* Is this the folder that belongs to the record? 1, 0 (another one's, or nobody's), -errno. */
-static int has_mark(const struct store_log *l, const char *log_dir)
+/* Is, or was, this a folder of our log? 1: *number is what it has; 0 (another one's, or nobody's),
+ * -errno. */
+static int read_mark(const struct store_log *l, const char *log_dir, uint64_t *number)
 {
-	uint64_t number = 0;
 	char id[40] = "";
 	int error;
 	char *text = read_file(log_dir, MARK, &error);
 
 	if (!text)
 		return error == -ENOENT ? 0 : error;
-	bool same = sscanf(text, "%39s %" SCNu64, id, &number) == 2 && !strcmp(id, l->id) &&
-		    number == l->number;
+	bool ours = sscanf(text, "%39s %" SCNu64, id, number) == 2 && !strcmp(id, l->id);
 	free(text);
-	return same;
+	return ours;
 }
 
-static int put_mark(const struct store_log *l, const char *log_dir)
+/* Is this the folder that belongs to the record? 1: then l->number is what it has; 0, -errno. */
+static int has_mark(struct store_log *l, const char *log_dir)
+{
+	uint64_t number = 0;
+	int ours = read_mark(l, log_dir, &number);
+
+	if (ours <= 0)
+		return ours;
+	if (number != l->number && (!l->next || number != l->next))
+		return 0;
+	l->number = number;
+	return 1;
+}
+
+static int put_mark(const struct store_log *l, uint64_t number)
 {
 	char text[80];
 
-	snprintf(text, sizeof text, "%s %" PRIu64 "\n", l->id, l->number);
-	return write_file(log_dir, MARK, text);
+	snprintf(text, sizeof text, "%s %" PRIu64 "\n", l->id, number);
+	return write_file(l->to, MARK, text);
 }
 
 /* ---- what is in a folder */
@@ -182,9 +203,15 @@ static int count_files(const char *dir, const char *suffix)
 	return n;
 }
 
-static int clean_one(const char *dir, bool keep)
+/* The mark goes last: a folder without it was cleaned, or is not ours any more. */
+static int clean_one(const struct store_log *l, const char *dir, bool keep)
 {
 	char path[STORE_LOG_PATH + 300], into[STORE_LOG_PATH + 300];
+	uint64_t number;
+	int ours = read_mark(l, dir, &number);
+
+	if (ours <= 0)
+		return ours;
 	DIR *d = opendir(dir);
 	struct dirent *e;
 	int rc = 0;
@@ -220,22 +247,32 @@ static int make_dir(const char *option, const char *dir, char *why, size_t cap)
 	return rc;
 }
 
-/* The path that is recorded, and what realpath() makes of the configured one, are absolute. */
-static int resolve(struct store_log *l, const char *log_dir, bool read_only, char *why, size_t cap)
+/* Absolute, without links: paths are compared. */
+static int resolve(const char *option, const char *dir, char *dst, char *why, size_t cap)
 {
 	char real[PATH_MAX];
 
-	int rc = read_only ? 0 : make_dir("DEFEDB.log_directory", log_dir, why, cap);
+	if (realpath(dir, real) && strlen(real) < STORE_LOG_PATH)
+		return snprintf(dst, STORE_LOG_PATH, "%s", real), 0;
+	int rc = errno ? -errno : -ENAMETOOLONG;
+	snprintf(why, cap, "%s: '%s': %s", option, dir, strerror(-rc));
+	return rc;
+}
 
-	if (rc)
-		return rc;
-	if (!realpath(log_dir, real) || strlen(real) >= sizeof l->to) {
-		rc = errno ? -errno : -ENAMETOOLONG;
-		snprintf(why, cap, "DEFEDB.log_directory: '%s': %s", log_dir, strerror(-rc));
-		return rc;
-	}
-	snprintf(l->to, sizeof l->to, "%s", real);
-	return 0;
+static int folders(struct store_log *l, const char *dir, const char *log_dir, bool read_only,
+		   char *why, size_t cap)
+{
+	static const char base_option[] = "DEFEDB.base_directory",
+			  log_option[] = "DEFEDB.log_directory";
+	int rc = read_only ? 0 : make_dir(base_option, dir, why, cap);
+
+	if (!rc)
+		rc = resolve(base_option, dir, l->dir, why, cap);
+	if (!rc && !read_only)
+		rc = make_dir(log_option, log_dir, why, cap);
+	if (!rc)
+		rc = resolve(log_option, log_dir, l->to, why, cap);
+	return rc;
 }
 
 static int complain(int rc, char *why, size_t cap, const char *what, const char *path)
@@ -245,10 +282,19 @@ static int complain(int rc, char *why, size_t cap, const char *what, const char 
 	return rc ? rc : -EUCLEAN;
 }
 
-/* No record, or no database: a new database, or one of a version without records. */
-static int first_time(struct store_log *l, const char *dir, char *why, size_t cap)
+static int random_number(uint64_t *number)
 {
-	int logs = count_files(l->to, ".log"), tables = l->is_new ? count_files(dir, ".sst") : 0;
+	do {
+		if (getrandom(number, sizeof *number, 0) != (ssize_t)sizeof *number)
+			return -EIO;
+	} while (!*number);
+	return 0;
+}
+
+/* No record, or no database: a new database, or one of a version without records. */
+static int first_time(struct store_log *l, char *why, size_t cap)
+{
+	int logs = count_files(l->to, ".log"), tables = l->is_new ? count_files(l->dir, ".sst") : 0;
 	uint64_t random[2];
 
 	if (logs < 0)
@@ -264,17 +310,29 @@ static int first_time(struct store_log *l, const char *dir, char *why, size_t ca
 			l->to);
 		return -EUCLEAN;
 	}
-	if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+	if (random_number(&random[0]) || random_number(&random[1]))
 		return complain(-EIO, why, cap, "no random number for", l->to);
 	snprintf(l->id, sizeof l->id, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
-	l->number = 0;
-	l->known = false;
+	l->number = l->next = 0;
+	l->old_count = 0;
 	memcpy(l->from, l->to, sizeof l->from);
 	return 0;
 }
 
+/* Left by a change that was cut short. */
+static int clean_target(struct store_log *l, char *why, size_t cap)
+{
+	for (unsigned i = 0; i < l->old_count; i++) {
+		int rc = strcmp(l->old[i], l->to) ? 0 : clean_one(l, l->to, false);
+
+		if (rc)
+			return complain(rc, why, cap, "cannot remove old logs in", l->to);
+	}
+	return 0;
+}
+
 /* The configured folder is another one than the recorded one. */
-static int another(struct store_log *l, char *why, size_t cap)
+static int another(struct store_log *l, bool read_only, char *why, size_t cap)
 {
 	int from = has_mark(l, l->from), logs;
 
@@ -289,12 +347,17 @@ static int another(struct store_log *l, char *why, size_t cap)
 		return complain(
 			0, why, cap,
 			"it was changed, and the log is not in the old folder any more:", l->from);
-	for (unsigned i = 0; i < l->old_count; i++) {
-		int rc = strcmp(l->old[i], l->to) ? 0 : clean_one(l->to, false);
-
-		if (rc)
-			return complain(rc, why, cap, "cannot remove old logs in", l->to);
-	}
+	/* The old folder may be that of the database that this one is a copy of. */
+	if (strcmp(l->of, l->dir))
+		return complain(
+			0, why, cap,
+			"it was changed, and the database too came from another place; start once with its log as it was in",
+			l->from);
+	if (read_only)
+		return 0;
+	int rc = clean_target(l, why, cap);
+	if (rc)
+		return rc;
 	logs = count_files(l->to, ".log");
 	if (logs < 0)
 		return complain(logs, why, cap, "cannot read", l->to);
@@ -303,83 +366,92 @@ static int another(struct store_log *l, char *why, size_t cap)
 	return 0;
 }
 
+/* There is a record, and a database. */
+static int recorded(struct store_log *l, bool read_only, char *why, size_t cap)
+{
+	int mark = has_mark(l, l->to);
+
+	/* Of another place: what is old there is not ours to be removed. */
+	if (!*l->of)
+		memcpy(l->of, l->dir, sizeof l->of);
+	if (strcmp(l->of, l->dir))
+		l->old_count = 0;
+	if (mark < 0)
+		return complain(mark, why, cap, "cannot read", l->to);
+	if (mark) {
+		/* Moved by hand, or seen by another way. */
+		memcpy(l->from, l->to, sizeof l->from);
+		return 0;
+	}
+	if (!strcmp(l->from, l->to))
+		return complain(0, why, cap,
+				"the log of the database is not there (not mounted?):", l->to);
+	return another(l, read_only, why, cap);
+}
+
 int store_log_find(struct store_log *l, const char *dir, const char *log_dir, bool read_only,
 		   char *why, size_t cap)
 {
 	char path[STORE_LOG_PATH + 32];
-	int rc, mark;
+	int rc, found;
 
 	memset(l, 0, sizeof *l);
-	rc = read_only ? 0 : make_dir("DEFEDB.base_directory", dir, why, cap);
-	if (rc)
-		return rc;
+	found = folders(l, dir, log_dir, read_only, why, cap);
+	if (found && (!read_only || !*l->dir))
+		return found;
 	join(path, sizeof path, dir, "CURRENT");
 	l->is_new = access(path, F_OK) != 0;
 	char *text = read_file(dir, RECORD, &rc);
 	if (!text && rc != -ENOENT)
 		return complain(rc, why, cap, "cannot read what is recorded in", dir);
-	bool recorded = text && parse_record(l, text);
+	bool has_record = text && parse_record(l, text);
 	free(text);
-	rc = resolve(l, log_dir, read_only, why, cap);
-	if (rc && read_only && recorded)
+	if (found && !has_record)
+		return found;
+	/* Who only reads need not know the new folder. */
+	if (found)
 		memcpy(l->to, l->from, sizeof l->to);
-	else if (rc)
-		return rc;
-	if (!recorded)
-		return first_time(l, dir, why, cap);
-	mark = has_mark(l, l->to);
-	if (mark < 0)
-		return complain(mark, why, cap, "cannot read", l->to);
-	if (mark) {
-		/* Moved by hand, or seen by another way. */
-		l->known = !strcmp(l->from, l->to);
-		memcpy(l->from, l->to, sizeof l->from);
-		if (!l->is_new)
-			return 0;
-	}
-	if (l->is_new)
-		return first_time(l, dir, why, cap);
-	if (!strcmp(l->from, l->to))
-		return complain(0, why, cap,
-				"the log of the database is not there (not mounted?):", l->to);
-	return another(l, why, cap);
+	return has_record && !l->is_new ? recorded(l, read_only, why, cap)
+					: first_time(l, why, cap);
 }
 
-int store_log_settle(struct store_log *l, const char *dir, char *why, size_t cap)
+int store_log_settle(struct store_log *l, char *why, size_t cap)
 {
 	bool moves = store_log_moves(l);
 	unsigned keep = 0;
-	int rc;
+	int rc = random_number(&l->next);
 
-	if (l->known && !moves)
-		return 0;
 	for (unsigned i = 0; i < l->old_count; i++)
 		if (strcmp(l->old[i], l->to) && strcmp(l->old[i], l->from))
 			memmove(l->old[keep++], l->old[i], sizeof l->old[0]);
 	l->old_count = keep;
-	if (moves && l->old_count < STORE_LOG_OLD_MAX)
-		snprintf(l->old[l->old_count++], sizeof l->old[0], "%s", l->from);
-	/* A copy that stays behind is no log of ours from now on. */
-	l->number++;
-	rc = put_mark(l, l->to);
+	/* Until it is marked anew it is known by its number of now. A folder to which the log moves
+	 * must not be known before all is there, and one of a new database is empty. */
+	if (!rc && !moves && l->number)
+		rc = put_record(l, l->dir);
+	if (!rc)
+		rc = put_mark(l, l->next);
 	if (rc)
 		return complain(rc, why, cap, "cannot write to", l->to);
-	rc = put_record(l, dir);
+	l->number = l->next;
+	l->next = 0;
+	if (moves && l->old_count < STORE_LOG_OLD_MAX)
+		snprintf(l->old[l->old_count++], sizeof l->old[0], "%s", l->from);
+	rc = put_record(l, l->dir);
 	if (rc)
 		snprintf(why, cap, "cannot write %s: %s", RECORD, strerror(-rc));
 	memcpy(l->from, l->to, sizeof l->from);
-	l->known = !rc;
 	return rc;
 }
 
-void store_log_clean(struct store_log *l, const char *dir, bool keep)
+void store_log_clean(struct store_log *l, bool keep)
 {
 	unsigned left = 0;
 
 	if (!l->old_count)
 		return;
 	for (unsigned i = 0; i < l->old_count; i++) {
-		int rc = strcmp(l->old[i], l->to) ? clean_one(l->old[i], keep) : 0;
+		int rc = strcmp(l->old[i], l->to) ? clean_one(l, l->old[i], keep) : 0;
 
 		if (!rc)
 			continue;
@@ -388,5 +460,5 @@ void store_log_clean(struct store_log *l, const char *dir, bool keep)
 		memmove(l->old[left++], l->old[i], sizeof l->old[0]);
 	}
 	l->old_count = left;
-	put_record(l, dir);
+	put_record(l, l->dir);
 }

@@ -179,7 +179,7 @@ static void killed(void)
 	ok(store_log_find(l, base, logs, false, why, sizeof why) == 0 && store_log_moves(l),
 	   "it moves back");
 	/* It was flushed when it was closed last, as the change does it. */
-	ok(store_log_settle(l, base, why, sizeof why) == 0, "recorded");
+	ok(store_log_settle(l, why, sizeof why) == 0, "recorded");
 	ok(count(other, ".log") > 0, "old logs are left");
 	put_and_die(logs, 5);
 	ok(count(other, ".log") == 0, "they are removed at the next start");
@@ -220,6 +220,10 @@ static void gone(void)
 	put_and_die(away, 4);
 	refused(logs, -EUCLEAN, "other logs", "an old copy is no log of ours");
 	ok(has(away, false, 1, 4), "nothing is lost");
+	sh("rm -rf %s; cp -a %s .copy", logs, away);
+	put_and_die(away, 5);
+	sh("rm -rf %s; mv .copy %s", away, other);
+	refused(other, -ENOENT, "is gone", "a copy of before the last start is no log either");
 }
 
 /* log is a link; it comes to point to another file system. */

@@ -22,12 +22,12 @@ import smxtest as t
 CUTS = int(os.environ.get('SMX_TEST_CUTS') or (500 if t.SLOW else 8))
 COMMIT_DELAY = 0.1              # IBDB.max_commit_delay
 DUPLICATE_AGE = 2.0             # seconds; what a result may need to the disk on a busy machine, and COMMIT_DELAY
-BACK = 15                       # seconds until the gateway must greet again
 ID = re.compile(rb'X-SMX-ID: (\S+)')
 TO = re.compile(rb'^X-Envelope-To: (\S+)\r$', re.M)
 
 QMGR = 'IBDB { size = 1MB; max_commit_delay = %d; } smtpc { initial_connections = 20; max_connections = 40; }'
 SMALL_FS = 64 << 20
+LOG_NAMES = ('/log_directory.new', '/log_of.new')
 RECLAIM = ' reclaim_delay = 0;'
 # Some mail fails for a while, some for good, some waits: messages are in all states at each moment.
 CUTS_IN_A_ROW = 2       # at most, of what one gateway finds
@@ -183,7 +183,7 @@ class History:
 class Cut:
     """One power cut and what came of it; wrong: list of what should not be."""
 
-    def __init__(self, h, cut, rng, how='mixed', patience=t.LONG):
+    def __init__(self, h, cut, rng, how='mixed'):
         self.wrong, self.replayed, self.acked, self.new, self.duplicates, self.oldest = [], 0, 0, 0, 0, 0.0
         self.folder = os.path.join(h.folder, 'cut')
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -196,8 +196,8 @@ class Cut:
         g = t.Gateway(self.folder, sink.port, qmgr=QMGR % (COMMIT_DELAY * 1e6) + h.more, spool=spool)
         try:
             g.launch()
-            t.until(lambda: g.greets() or self._stays_down(g), 'a greeting', min(BACK, patience))
-            g.wait_empty(patience)
+            t.until(lambda: self._stays_down(g) or g.greets(), 'a greeting')
+            t.until(lambda: self._stays_down(g) or g.is_empty() or self._hurry(g), 'an empty queue', step=0.02)
         except t.Failed as e:
             self.wrong.append('the gateway does not come back: %s' % e)
         self.log = g.log('qmgr')
@@ -213,6 +213,10 @@ class Cut:
     def _stays_down(g):
         if 'it stays down' in g.log('mcp'):
             raise t.Failed('it stays down: %s' % g.log('qmgr')[-500:])
+
+    @staticmethod
+    def _hurry(g):
+        g.ctl('retry')
 
     def _judge(self, h, cut, sink):
         arrived = [deliveries(c) for c in sink.dumped()]
@@ -297,8 +301,11 @@ def cuts_while_it_recovers():
         rng = t.rng('second', n)
         cut = rng.choice(list(first.cut_points(rng, 4)))
         h = History(120, after=(first, cut, rng))
-        for i in range(4):
-            second = rng.randint(1, h.first_ack if i % 2 else h.disk.end)
+        # Around the change of each name that says where the log is: the spool is at another place now.
+        seconds = [p for r in h.records if r.op == diskimage.RENAME and r.path and r.path.endswith(LOG_NAMES)
+                   for p in (r.begin + 1, r.end + 2)]
+        t.ok(len(seconds) >= 6, '%d moments around the names of the log' % len(seconds))
+        for i, second in enumerate(seconds + [rng.randint(1, h.first_ack if i % 2 else h.disk.end) for i in range(4)]):
             c = Cut(h, second, t.rng('second', n, i))
             t.ok(not c.wrong, 'cut at %d, then at %d: %d acknowledged, %d recipients afterwards, %d of them again' % (
                 cut, second, c.acked, c.new, c.duplicates), '\n'.join(c.wrong))
@@ -314,7 +321,7 @@ def control(name, skip_sync, expected, messages=240, seconds=0, how='mixed'):
     rng = t.rng('control', name)
     seen = []
     for i, cut in enumerate(h.cut_points(rng, 16)):
-        seen += Cut(h, cut, t.rng('cut', name, i), how, 5).wrong
+        seen += Cut(h, cut, t.rng('cut', name, i), how).wrong
         noticed = [w for w in seen if re.match(expected, w)]
         if noticed:
             break
