@@ -472,6 +472,8 @@ static void db_failed(struct committer *c, int rc)
 	if (!c->db_error)
 		log_event(LOG_LV_ERROR, LOG_SEV_CRIT, "commit",
 			  "stat=database write failed, error=%s", store_error());
+	/* A compaction that meets a damaged file would stop it again and again. */
+	c->set.reopen.no_compaction |= rc == -EUCLEAN;
 	c->db_error = rc == -ENOSPC ? -ENOSPC : -EIO;
 	c->twice = true;
 	c->reopen_at = clock_now() + REOPEN_USEC;
@@ -527,7 +529,9 @@ static void flush(struct committer *c)
 		return;
 	}
 	if (c->db_error)
-		log_event(LOG_LV_WARN, LOG_SEV_WARN, "commit", "stat=database is back");
+		log_event(LOG_LV_WARN, LOG_SEV_WARN, "commit", "stat=database is back%s",
+			  c->set.reopen.no_compaction ? ", compaction=none until it is rebuilt"
+						      : "");
 	c->db_error = 0;
 	c->flush_at = 0;
 	c->flush_lazy = false;

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/stats.h"
 #include "core/thread.h"
+#include "queue/damage.h"
 #include "queue/orders.h"
 #include "queue/outcome.h"
 #include "queue/routes.h"
@@ -418,9 +419,10 @@ static usec_t walk(struct keeper *k, usec_t upto)
 	uint64_t id;
 	uint32_t idx;
 
-	for (; store_iter_valid(it); store_iter_next(it)) {
+	for (; damage_valid(it, &from, 0, NULL); store_iter_next(it)) {
 		if (!store_key_due_parse(store_iter_key(it), &wall, &id, &idx))
 			continue;
+		from = store_key_due(wall, id, idx);
 		if (wall > upto) {
 			again = wall;
 			break;

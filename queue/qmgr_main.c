@@ -119,8 +119,13 @@ static void open_store(void)
 			LOG_LV_ERROR, LOG_SEV_CRIT, "qmgr",
 			"stat=database in %s was missing; the queue was made again from the content database",
 			o->defedb_base_directory);
-	if (qids_start(&qm, found.largest_counter) || suspend_load(&qm))
-		open_failed(EX_IOERR, store_error(), 0, "");
+	error = qids_start(&qm, found.largest_counter);
+	if (!error)
+		error = suspend_load(&qm);
+	if (error) {
+		open_failed(exit_of(error), store_error(), 0, advice(error, store_error()));
+		return;
+	}
 }
 
 struct own_call {

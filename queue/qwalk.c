@@ -1,6 +1,7 @@
 #include "queue/qwalk.h"
 
 #include "core/err.h"
+#include "queue/damage.h"
 #include "queue/keeper.h"
 #include "queue/qrow.h"
 
@@ -111,6 +112,11 @@ struct cursor {
 	struct store_iter *ibdb, *defedb;
 };
 
+static bool is_broken(struct store_iter *it)
+{
+	return !store_iter_valid(it) && store_iter_error(it);
+}
+
 /* Makes the message under the ibdb iterator; both iterators end behind its rows. NULL: it cannot be
  * read. */
 static struct ta *load(struct cursor *c, uint64_t id)
@@ -130,8 +136,9 @@ static struct ta *load(struct cursor *c, uint64_t id)
 		if (ta && is_rcpt && idx < ta->env.rcpt_count)
 			atomic_store(&ta->rcpt[idx].state, RCPT_DONE);
 	}
-	if (store_iter_valid(c->defedb) &&
-	    store_key_parse(store_iter_key(c->defedb), &of, &idx, &is_rcpt) && of < id)
+	if (store_iter_valid(c->defedb)
+		    ? store_key_parse(store_iter_key(c->defedb), &of, &idx, &is_rcpt) && of < id
+		    : store_iter_error(c->defedb) != 0)
 		store_iter_seek(c->defedb, store_key_span(&from));
 	for (; store_iter_valid(c->defedb); store_iter_next(c->defedb)) {
 		struct store_deferred d;
@@ -142,16 +149,22 @@ static struct ta *load(struct cursor *c, uint64_t id)
 		    !store_deferred_decode(store_iter_value(c->defedb), &d))
 			aq_rcpt_restore(ta, idx, &d);
 	}
+	/* Without one of its rows it would look as if it were not delivered, or not held. */
+	if (ta && (is_broken(c->ibdb) || is_broken(c->defedb))) {
+		aq_ta_free(ta);
+		ta = NULL;
+	}
 	return ta;
 }
 
-/* The next id of the database at or behind w->next; false: there is none. */
-static bool next_in_database(struct cursor *c, uint64_t at_least, uint64_t *id)
+/* The next id of the database at or behind `at_least`; false: there is none. */
+static bool next_in_database(struct qwalk *w, struct cursor *c, uint64_t at_least, uint64_t *id)
 {
+	struct store_key last = store_key_ta(at_least);
 	uint32_t idx;
 	bool is_rcpt;
 
-	for (; c->ibdb && store_iter_valid(c->ibdb); store_iter_next(c->ibdb))
+	for (; c->ibdb && damage_valid(c->ibdb, &last, 0, &w->damaged); store_iter_next(c->ibdb))
 		if (store_key_parse(store_iter_key(c->ibdb), id, &idx, &is_rcpt) && !is_rcpt &&
 		    *id >= at_least)
 			return true;
@@ -226,7 +239,7 @@ static int page_of_all(struct qwalk *w, unsigned messages, usec_t until, qwalk_e
 	}
 	for (unsigned n = 1; more && go_on; n++) {
 		uint64_t db = 0, aq = 0;
-		bool in_db = next_in_database(&c, w->next, &db);
+		bool in_db = next_in_database(w, &c, w->next, &db);
 
 		while (w->at < w->count && w->id[w->at] < w->next)
 			w->at++;
@@ -244,6 +257,9 @@ static int page_of_all(struct qwalk *w, unsigned messages, usec_t until, qwalk_e
 		rc = store_iter_end(c.ibdb);
 		rc2 = store_iter_end(c.defedb);
 	}
+	/* Messages there were counted. */
+	if (rc2 == -EUCLEAN)
+		rc2 = 0;
 	return rc ? rc : rc2 ? rc2 : more;
 }
 

@@ -46,6 +46,7 @@
 	F(options_set_block_based_table_factory)                                                   \
 	F(options_set_create_if_missing)                                                           \
 	F(options_set_create_missing_column_families)                                              \
+	F(options_set_disable_auto_compactions)                                                    \
 	F(options_set_info_log_level)                                                              \
 	F(options_set_keep_log_file_num)                                                           \
 	F(options_set_max_background_jobs)                                                         \

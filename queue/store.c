@@ -3,6 +3,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "core/wire.h"
+#include "queue/damage.h"
 #include "queue/rocks.h"
 #include "queue/store_log.h"
 #include "queue/store_wal.h"
@@ -37,6 +38,7 @@ struct store {
 	rocksdb_writeoptions_t *write;
 	rocksdb_readoptions_t *read;
 	pthread_rwlock_t opened;
+	bool read_only;
 };
 
 struct store_batch {
@@ -47,7 +49,9 @@ struct store_iter {
 	struct store *store;
 	rocksdb_iterator_t *it;
 	rocksdb_readoptions_t *read;
+	enum store_family family;
 	bool absent; /* a family that an older database lacks: empty */
+	bool failed;
 };
 
 static _Thread_local char last_error[512];
@@ -75,6 +79,16 @@ static int classify(char *err)
 	return rc;
 }
 
+/* As classify(), of a database that is in use. */
+static int tell(const struct store *s, char *err)
+{
+	int rc = classify(err);
+
+	if (rc == -EUCLEAN && !s->read_only)
+		damage_tell(last_error);
+	return rc;
+}
+
 static rocksdb_options_t *make_options(struct store *s, const struct store_setup *set,
 				       int recovery_mode)
 {
@@ -92,6 +106,7 @@ static rocksdb_options_t *make_options(struct store *s, const struct store_setup
 	rocks.options_set_info_log_level(o, 2);
 	rocks.options_set_wal_recovery_mode(o, recovery_mode);
 	rocks.options_set_paranoid_checks(o, 1);
+	rocks.options_set_disable_auto_compactions(o, set->no_compaction);
 	rocks.options_set_stats_dump_period_sec(o, 0);
 	rocks.options_set_max_file_opening_threads(o, 1); /* the files are few */
 	if (set->keep_logs)
@@ -276,16 +291,21 @@ static int check_format(struct store *s, bool read_only)
 	return rc;
 }
 
-static int flush_all(struct store *s)
+static int flush_all(struct store *s, bool wait)
 {
 	rocksdb_flushoptions_t *o = rocks.flushoptions_create();
-	char *err = NULL;
+	int first = 0;
 
-	rocks.flushoptions_set_wait(o, 1);
-	for (int i = 0; i < STORE_FAMILIES && !err; i++)
+	rocks.flushoptions_set_wait(o, wait);
+	for (int i = 0; i < STORE_FAMILIES; i++) {
+		char *err = NULL;
+
 		rocks.flush_cf(s->db, o, s->family[i], &err);
+		int rc = classify(err);
+		first = first ? first : rc;
+	}
 	rocks.flushoptions_destroy(o);
-	return classify(err);
+	return first;
 }
 
 /* What only the old log has goes into the files of the database. */
@@ -296,7 +316,7 @@ static int leave_old_log(struct store *s, const struct store_setup *set, const s
 	old.log_dir = l->from;
 	int rc = open_db(s, &old);
 	if (!rc)
-		rc = flush_all(s);
+		rc = flush_all(s, true);
 	close_db(s);
 	if (!rc)
 		log_event(LOG_LV_INFO, LOG_SEV_INFO, "store", "stat=log moves, from=%s, to=%s",
@@ -344,6 +364,7 @@ struct store *store_open(const struct store_setup *set, int *error, char *why, s
 	s->write = rocks.writeoptions_create();
 	rocks.writeoptions_set_sync(s->write, 1);
 	s->read = rocks.readoptions_create();
+	s->read_only = set->read_only;
 	*error = open_with_log(s, set, l);
 	*created = l->is_new;
 	free(l);
@@ -370,15 +391,8 @@ int store_reopen(struct store *s, const struct store_setup *set)
 
 void store_empty_log(struct store *s)
 {
-	rocksdb_flushoptions_t *o = rocks.flushoptions_create();
-
-	for (int i = 0; s->db && i < STORE_FAMILIES; i++) {
-		char *err = NULL;
-
-		rocks.flush_cf(s->db, o, s->family[i], &err);
-		free(err);
-	}
-	rocks.flushoptions_destroy(o);
+	if (s->db)
+		flush_all(s, true);
 }
 
 void store_close(struct store *s)
@@ -433,8 +447,8 @@ int store_write(struct store *s, struct store_batch *b)
 
 	if (!s->db)
 		return -EIO;
-	rocks_write(s->db, s->write, b->b, &err);
-	int rc = classify(err);
+	rocks.write(s->db, s->write, b->b, &err);
+	int rc = tell(s, err);
 	if (!rc)
 		rocks.writebatch_clear(b->b);
 	return rc;
@@ -450,14 +464,7 @@ uint64_t store_batch_bytes(struct store_batch *b)
 
 int store_checkpoint(struct store *s)
 {
-	rocksdb_flushoptions_t *o = rocks.flushoptions_create();
-	char *err = NULL;
-
-	rocks.flushoptions_set_wait(o, 0);
-	for (int i = 0; i < STORE_FAMILIES && !err; i++)
-		rocks.flush_cf(s->db, o, s->family[i], &err);
-	rocks.flushoptions_destroy(o);
-	return classify(err);
+	return flush_all(s, false);
 }
 
 int store_get(struct store *s, enum store_family f, struct span key, char **value, size_t *n)
@@ -469,7 +476,7 @@ int store_get(struct store *s, enum store_family f, struct span key, char **valu
 	*value = s->db && s->family[f]
 			 ? rocks.get_cf(s->db, s->read, s->family[f], key.p, key.n, n, &err)
 			 : NULL;
-	rc = s->db ? classify(err) : -EIO;
+	rc = s->db ? tell(s, err) : -EIO;
 	pthread_rwlock_unlock(&s->opened);
 	if (rc)
 		return rc;
@@ -482,6 +489,7 @@ struct store_iter *store_iter_new(struct store *s, enum store_family f, struct s
 
 	pthread_rwlock_rdlock(&s->opened);
 	it->store = s;
+	it->family = f;
 	it->absent = s->db && !s->family[f];
 	if (!s->db || it->absent)
 		return it;
@@ -493,6 +501,13 @@ struct store_iter *store_iter_new(struct store *s, enum store_family f, struct s
 
 void store_iter_seek(struct store_iter *it, struct span from)
 {
+	/* One that has met a damaged block does not always come out of it. */
+	if (it->failed) {
+		rocks.iter_destroy(it->it);
+		it->it = rocks.create_iterator_cf(it->store->db, it->read,
+						  it->store->family[it->family]);
+		it->failed = false;
+	}
 	if (it->it)
 		rocks.iter_seek(it->it, from.n ? from.p : "", from.n);
 }
@@ -523,16 +538,25 @@ void store_iter_next(struct store_iter *it)
 	rocks.iter_next(it->it);
 }
 
-int store_iter_end(struct store_iter *it)
+int store_iter_error(struct store_iter *it)
 {
 	char *err = NULL;
-	int rc = it->absent ? 0 : -EIO;
+
+	if (!it->it)
+		return it->absent ? 0 : -EIO;
+	rocks.iter_get_error(it->it, &err);
+	int rc = tell(it->store, err);
+	it->failed = rc != 0;
+	return rc;
+}
+
+int store_iter_end(struct store_iter *it)
+{
+	int rc = store_iter_error(it);
 
 	if (it->it) {
-		rocks.iter_get_error(it->it, &err);
 		rocks.iter_destroy(it->it);
 		rocks.readoptions_destroy(it->read);
-		rc = classify(err);
 	}
 	pthread_rwlock_unlock(&it->store->opened);
 	free(it);

@@ -46,6 +46,7 @@ struct store_setup {
 	uint64_t log_bytes; /* IBDB.size */
 	bool keep_logs;     /* not remove_unused_logfiles */
 	bool read_only;     /* for tools beside a stopped qmgr */
+	bool no_compaction; /* files are only added: one of them is damaged */
 };
 
 /* Opens, creating what is missing. NULL: *error is -errno and why (cap bytes) says what is wrong.
@@ -90,6 +91,8 @@ struct span store_iter_key(struct store_iter *it);
 struct span store_iter_value(struct store_iter *it);
 void store_iter_next(struct store_iter *it);
 void store_iter_seek(struct store_iter *it, struct span from);
+/* 0, or -errno: why it is not valid. A seek may get behind it. */
+int store_iter_error(struct store_iter *it);
 /* 0, or -errno when the walk ended for an error. Frees. */
 int store_iter_end(struct store_iter *it);
 

@@ -1,6 +1,7 @@
 #include "queue/unpark.h"
 
 #include "core/err.h"
+#include "queue/damage.h"
 #include "queue/qmgr_stats.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ enum {
 	/* Of a suspension that has ended: their destinations have room or park them again. */
 	COMING_MAX = 200,
 	AGAIN_USEC = 50 * USEC_PER_MSEC,
+	PARKED_TA = 8, /* where the transaction is in a key */
 	DRY_USEC = 60 * USEC_PER_SEC,
 };
 
@@ -131,18 +133,20 @@ struct step {
 	bool later; /* something is in the way for a moment */
 };
 
-/* The recipients of one transaction under the iterator, up to max; moves it behind them. */
-static unsigned collect(struct store_iter *it, const struct park *p, uint64_t *ta, uint32_t *idx,
-			unsigned max)
+/* The recipients of one transaction under the iterator, up to max; moves it behind them. *last: the row
+ * before it. */
+static unsigned collect(struct store_iter *it, struct store_key *last, const struct park *p,
+			uint64_t *ta, uint32_t *idx, unsigned max)
 {
 	uint64_t park, of;
 	unsigned n = 0;
 
-	for (; n < max && store_iter_valid(it); store_iter_next(it)) {
+	for (; n < max && damage_valid(it, last, PARKED_TA, NULL); store_iter_next(it)) {
 		if (!store_key_parked_parse(store_iter_key(it), &park, &of, &idx[n]) ||
 		    park != p->id || (n && of != *ta))
 			break;
 		*ta = of;
+		*last = store_key_parked(park, of, idx[n]);
 		n++;
 	}
 	return n;
@@ -158,7 +162,7 @@ static void step(struct unpark *u, struct park *p, unsigned max, struct step *ou
 
 	*out = (struct step){ .more = true };
 	while (out->brought < max && rows < STEP_ROWS) {
-		n = collect(it, p, &ta, idx, max - out->brought);
+		n = collect(it, &from, p, &ta, idx, max - out->brought);
 		if (!n)
 			break;
 		uint32_t behind = idx[n - 1] + 1;
