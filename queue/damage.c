@@ -5,6 +5,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 enum { FILES = 8, FILE_NAME = 64 };
@@ -17,7 +18,8 @@ struct told {
 };
 
 static struct {
-	pthread_mutex_t lock;
+	atomic_bool watches;
+	pthread_mutex_t lock; /* what follows; not held over I/O */
 	struct told file[FILES];
 } the = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -52,9 +54,17 @@ static bool is_news(const char *name)
 	return true;
 }
 
+void damage_watch(void)
+{
+	atomic_store(&the.watches, true);
+}
+
 void damage_tell(const char *error)
 {
 	char name[FILE_NAME];
+
+	if (!atomic_load(&the.watches))
+		return;
 
 	file_of(error, name);
 	pthread_mutex_lock(&the.lock);

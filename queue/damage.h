@@ -11,6 +11,8 @@
 #define QUEUE_DAMAGE_H
 #include "queue/store.h"
 
+/* Once, after the start, which says itself what it finds. */
+void damage_watch(void);
 /* Tells the operator. error: RocksDB's words, with the file. */
 void damage_tell(const char *error);
 

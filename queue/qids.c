@@ -4,7 +4,6 @@
 #include "core/log.h"
 #include "queue/idfile.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 static const uint64_t RANGE = (uint64_t)1 << 24;
@@ -117,7 +116,7 @@ int qids_start(struct qmgr *q, uint64_t largest_counter)
 	}
 	struct store_batch *b = store_batch_new();
 	put(q->store, b, next + RANGE);
-	rc = store_write(q->store, b);
+	int rc = store_write(q->store, b);
 	store_batch_free(b);
 	put_file(q, next + RANGE);
 	/* In this order: qids_early() must not see room below where the counter goes on. */

@@ -14,6 +14,7 @@
 #include "core/thread.h"
 #include "queue/agents.h"
 #include "queue/clerk.h"
+#include "queue/damage.h"
 #include "queue/feedback.h"
 #include "queue/icc.h"
 #include "queue/intake.h"
@@ -126,6 +127,7 @@ static void open_store(void)
 		open_failed(exit_of(error), store_error(), 0, advice(error, store_error()));
 		return;
 	}
+	damage_watch();
 }
 
 struct own_call {

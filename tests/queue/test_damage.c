@@ -194,6 +194,8 @@ static void told(void)
 
 int main(void)
 {
+	damage_tell("Corruption: at the start");
+	damage_watch();
 	told();
 	family("due", STORE_DUE);
 	family("parked", STORE_PARKED);
