@@ -74,7 +74,7 @@ class Damage:
         return self.sink.ask()['distinct_recipients']
 
     def said_once(self, path):
-        lines = self.damages()
+        lines = t.until(self.damages, self.name + ': the log says it')
         t.ok(len(lines) == 1 and all(w in lines[0] for w in (os.path.basename(path), 'sev=CRIT', 'cdbctl rebuild')),
              self.name + ': one line says what and what to do', lines)
 
