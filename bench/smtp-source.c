@@ -161,7 +161,8 @@ static void report(const struct source *k)
 		source_total_json(&k->total, &b);
 	else if (!k->opts.quiet)
 		source_total_text(&k->total, &b);
-	fwrite(b.p, 1, b.n, stdout);
+	if (b.n)
+		fwrite(b.p, 1, b.n, stdout);
 	outbuf_free(&b);
 }
 
