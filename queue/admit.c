@@ -30,6 +30,9 @@ bool admit_spills(const struct dest *d, const struct ta *ta, const uint32_t *idx
 	if (!is_full() || atomic_load(&p->state) != PARK_OPEN || atomic_load(&p->in_aq) ||
 	    atomic_load(&p->parked))
 		return false;
+	/* So many would be parked when they come back, a part of AQ at a time. */
+	if (count > aq_max() / 2)
+		return false;
 	for (unsigned i = 0; i < count; i++)
 		if (comes_from(p, ta, idx[i]))
 			return false;
