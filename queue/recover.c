@@ -272,6 +272,18 @@ static bool is_finished_file(struct work *w, uint64_t ta)
 	return true;
 }
 
+/* A living writer may have ended it just now, and its commit be on the way: it would be acknowledged
+ * without another sync. The folder is synced later. */
+static bool sync_content(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool ok = fd >= 0 && !fsync(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
 static void replay_file(struct work *w, uint64_t id)
 {
 	struct cdb_ref ref;
@@ -287,7 +299,8 @@ static void replay_file(struct work *w, uint64_t id)
 		return;
 	}
 	/* Not whole: nobody got a 250 for it. A living smtps may be writing it. */
-	if (!cdb_check_file(w->base, id, &ref, &h))
+	cdb_file_path(w->base, id, path);
+	if (!cdb_check_file(w->base, id, &ref, &h) && sync_content(path))
 		replay_record(w, &ref, &h);
 }
 

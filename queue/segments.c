@@ -711,6 +711,10 @@ int segment_replay(struct segments *t, struct segment *g,
 	rc = cdb_scan(t->base, g->seg, from, true, replay_one, &r, &end);
 	if (rc)
 		return rc;
+	/* Its writer may have gone on since it was opened: what was found counts from now on, and is
+	 * acknowledged when it asks. */
+	if (*alive && fdatasync(g->fd))
+		return g->bad = -errno;
 	if (!*alive)
 		account_all(t, g);
 	segments_changed(t, g);
