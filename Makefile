@@ -110,7 +110,7 @@ SIM_BIN := $(filter $(BUILD)/tests/queue/test_sim_%,$(TEST_BIN))
 SIM_OBJ := $(call objs,$(wildcard tests/queue/sim*.c))
 SIM_WRAP := clock_gettime epoll_wait ppoll nanosleep pthread_cond_wait pthread_cond_timedwait pthread_cond_signal \
 	pthread_cond_broadcast sem_wait sem_clockwait sem_post thread_start thread_join \
-	getrandom fdatasync fsync pwrite pwritev unlink rocks_write geteuid loop_timer_after
+	getrandom fdatasync fsync pwrite pwritev unlink rocks_write geteuid loop_timer_after qclock_boot
 $(SIM_BIN): $(SIM_OBJ)
 $(SIM_BIN): TEST_OBJ := $(SIM_OBJ)
 $(SIM_BIN): ALL_LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAP))

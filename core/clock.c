@@ -23,9 +23,10 @@ usec_t clock_wall(void)
 	return get(CLOCK_REALTIME);
 }
 
+static _Atomic usec_t offset; /* of clock_steady() from clock_now() */
+
 usec_t clock_steady(void)
 {
-	static _Atomic usec_t offset;
 	usec_t o = atomic_load_explicit(&offset, memory_order_relaxed), none = 0;
 
 	if (!o) {
@@ -34,6 +35,28 @@ usec_t clock_steady(void)
 			o = none;
 	}
 	return clock_now() + o;
+}
+
+void clock_steady_begin(usec_t now)
+{
+	atomic_store(&offset, now - clock_now());
+}
+
+static usec_t jumped(void)
+{
+	usec_t by = clock_wall() - clock_steady();
+
+	return by > -USEC_PER_SEC && by < USEC_PER_SEC ? 0 : by;
+}
+
+usec_t clock_steady_to_wall(usec_t steady)
+{
+	return steady + jumped();
+}
+
+usec_t clock_steady_of_wall(usec_t wall)
+{
+	return wall - jumped();
 }
 
 usec_t clock_thread_cpu(void)

@@ -18,8 +18,14 @@ usec_t clock_now(void);
 usec_t clock_wall(void);
 /* Wall-clock time that does not jump: that of the first call in this process plus monotonic time
  * since. For ages and times to try again, which a jump of the wall clock must neither expire nor
- * stop. */
+ * stop. Members with its times are called wall_, too. */
 usec_t clock_steady(void);
+/* It is `now` from here on. At the start, before other threads use it. */
+void clock_steady_begin(usec_t now);
+/* The wall clock's date for that time of clock_steady(), and the other way round: the same number as
+ * long as both differ by less than a second. For what people read and other programs say. */
+usec_t clock_steady_to_wall(usec_t steady);
+usec_t clock_steady_of_wall(usec_t wall);
 /* CPU time of the calling thread in microseconds. */
 usec_t clock_thread_cpu(void);
 

@@ -50,11 +50,14 @@ struct ta *aq_ta_new(struct span envelope, const struct cdb_ref *ref, int *error
 			goto fail;
 	ta->rcpt = arena_alloc(a, (ta->env.rcpt_count + 1) * sizeof *ta->rcpt);
 	ta->dsn_count = arena_alloc(a, (ta->env.owner_count + 1) * sizeof *ta->dsn_count);
+	ta->warned = arena_alloc(a, (ta->env.owner_count + 1) * sizeof *ta->warned);
 	*error = -ENOMEM;
-	if (!ta->rcpt || !ta->dsn_count)
+	if (!ta->rcpt || !ta->dsn_count || !ta->warned)
 		goto fail;
-	for (uint32_t i = 0; i <= ta->env.owner_count; i++)
+	for (uint32_t i = 0; i <= ta->env.owner_count; i++) {
 		atomic_init(&ta->dsn_count[i], 0);
+		atomic_init(&ta->warned[i], false);
+	}
 	memset(ta->rcpt, 0, ta->env.rcpt_count * sizeof *ta->rcpt);
 	atomic_store(&ta->open, ta->env.rcpt_count);
 	*error = 0;
@@ -260,6 +263,8 @@ void aq_rcpt_restore(struct ta *ta, uint32_t idx, const struct store_deferred *d
 
 	r->attempts = d->attempts;
 	r->warned = d->warned;
+	if (d->warned)
+		atomic_store(aq_warned(ta, idx), true);
 	r->wall_last = d->wall_last;
 	atomic_store(&r->wall_next, d->held ? 0 : d->wall_next);
 	if (d->reply.n)

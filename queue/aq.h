@@ -83,6 +83,7 @@ struct committed_rcpt {
 	bool done;
 	bool marked;   /* "finished" is in the database */
 	bool reported; /* as it finished, a DSN about the transaction was out */
+	bool warned;   /* or a warning */
 };
 
 struct ta {
@@ -110,6 +111,11 @@ struct ta {
 	/* DSNs about failures to the sender (0) and to owner n - 1: on their way or durable; kept
 	 * over restarts as "some" or "none". */
 	atomic_uint *dsn_count;
+
+	/* Notices that wait for others of the same transaction, queue/dsn.h. */
+	struct qloop *_Atomic dsn_loop; /* where they wait; NULL: none did so far */
+	atomic_uint dsn_waiting;        /* so many of `active` are there */
+	atomic_bool *warned;            /* sender and owners were told of a delay, as dsn_count */
 
 	/* The committer's. */
 	struct {
@@ -159,6 +165,10 @@ unsigned aq_first_owner(const struct ta *ta, uint32_t *idx, unsigned count);
 static inline atomic_uint *aq_dsn_count(const struct ta *ta, uint32_t idx)
 {
 	return &ta->dsn_count[ta->env.rcpt[idx].owner];
+}
+static inline atomic_bool *aq_warned(const struct ta *ta, uint32_t idx)
+{
+	return &ta->warned[ta->env.rcpt[idx].owner];
 }
 
 /* Keeps a copy of the reply with the recipient; its loop only. remote: who said it, NULL: we. */

@@ -6,6 +6,7 @@
 #include "queue/census.h"
 #include "queue/marks.h"
 #include "queue/park.h"
+#include "queue/qclock.h"
 #include "queue/qmgr_stats.h"
 #include "queue/waiting.h"
 
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 enum { HOLD_FROM_BATCH = 3, REOPEN_USEC = USEC_PER_SEC, BATCH_ROWS = 4000 };
+/* As long as something waits, so much is the most that a crash takes from the time of the queue. */
+static const usec_t CLOCK_USEC = 900 * (usec_t)USEC_PER_SEC;
 
 struct file_gone {
 	struct file_gone *next;
@@ -47,6 +50,7 @@ struct committer {
 	struct commit_call *calls; /* waiting for the next batch */
 	struct cdb_ref *freed;     /* records that are not needed any more after the next batch */
 	unsigned freed_count, freed_cap;
+	usec_t clock_at; /* when the row `clock` was written */
 	usec_t flush_at; /* 0: nothing to write */
 	bool flush_lazy; /* only marks wait for it, news come earlier */
 	struct waiting waiting;
@@ -261,6 +265,7 @@ static void do_rcpts(struct committer *c, struct commit_rcpts *op)
 			waiting_forget(&c->waiting, op->ta, op->rcpt[i].idx);
 			r->done = true;
 			r->reported = op->rcpt[i].reported;
+			r->warned = op->rcpt[i].warned;
 		} else {
 			waiting_put(&c->waiting, op->ta, &op->rcpt[i], op->park);
 		}
@@ -407,7 +412,7 @@ static void put_marks(struct committer *c)
 				struct store_key key = store_key_rcpt(ta->id, i);
 
 				store_put(c->store, c->batch, STORE_IBDB, store_key_span(&key),
-					  store_mark(r->reported));
+					  store_mark(r->reported, r->warned));
 				r->marked = true;
 			}
 		}
@@ -465,6 +470,10 @@ static void after_batch(struct committer *c)
 		c->flush_at = clock_now() + MARKS_WAIT_USEC;
 		c->flush_lazy = true;
 	}
+	if (!c->flush_at && census_now().messages) {
+		c->flush_at = c->clock_at + CLOCK_USEC;
+		c->flush_lazy = true;
+	}
 }
 
 static void db_failed(struct committer *c, int rc)
@@ -499,6 +508,14 @@ static void checkpoint(struct committer *c, uint64_t bytes)
 			  store_error());
 }
 
+/* With each batch; without one when it is old, or the last thing that is written. */
+static bool wants_clock(const struct committer *c)
+{
+	return store_batch_count(c->batch) ||
+	       (census_now().messages &&
+		(atomic_load(&c->stop) || clock_now() - c->clock_at >= CLOCK_USEC));
+}
+
 static void flush(struct committer *c)
 {
 	uint64_t bytes = 0;
@@ -514,9 +531,11 @@ static void flush(struct committer *c)
 	rcu_offline();
 	if (c->db_error)
 		rc = store_reopen(c->store, &c->set.reopen);
-	if (!rc && store_batch_count(c->batch)) {
-		bytes = store_batch_bytes(c->batch);
+	if (!rc && wants_clock(c)) {
 		rows = store_batch_count(c->batch);
+		qclock_put(c->store, c->batch);
+		bytes = store_batch_bytes(c->batch);
+		c->clock_at = clock_now();
 		rc = store_write(c->store, c->batch);
 		stats_add(QMGR_STAT_SYNCS, 1);
 		stats_add(QMGR_STAT_DB_BATCHES, 1);

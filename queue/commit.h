@@ -62,6 +62,7 @@ struct commit_rcpt {
 	uint32_t idx;
 	bool done;                      /* else deferred as follows */
 	bool reported;                  /* done, and a DSN about the transaction is out */
+	bool warned;                    /* or a warning */
 	bool same;                      /* its record in DEFEDB says so already */
 	struct store_deferred deferred; /* reply points behind the array */
 };

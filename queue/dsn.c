@@ -11,6 +11,7 @@
 #include "queue/qmgr_stats.h"
 #include "queue/routes.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 enum { LINE_998 = 998, TEXT_BYTES_MAX = 8 << 20, SMALL_FROM_MAX = 256 << 20 };
@@ -100,7 +101,8 @@ static struct dsn_rcpt describe(const struct ta *ta, uint32_t idx)
 				  .reply = aq_rcpt_last(rc),
 				  .remote = aq_rcpt_remote(rc),
 				  .stage = rc->stage,
-				  .wall_last = rc->wall_last };
+				  .wall_last =
+					  rc->wall_last ? clock_steady_to_wall(rc->wall_last) : 0 };
 }
 
 static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
@@ -112,6 +114,7 @@ static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 	bool whole = wants_whole(l, ta, idx[0], kind, p->first);
 	int rc = dsn_original(l->q->global.cdb_base_directory, &ta->ref, ta->id,
 			      o->dsn_handling_max_returned_size, &whole, &original);
+	bool damaged = rc == -EBADMSG;
 	if (rc) {
 		char id[ID_TEXT_MAX];
 
@@ -129,13 +132,15 @@ static int make_text(struct qloop *l, struct ta *ta, const uint32_t *idx, unsign
 			      .about = ta->id,
 			      .random = span_hash(span_of(&p->id, sizeof p->id)),
 			      .wall_now = clock_wall(),
-			      .wall_arrival = ta->env.wall_arrival,
-			      .wall_until = ta->env.wall_arrival + o->queue_return_timeout,
+			      .wall_arrival = clock_steady_to_wall(ta->env.wall_arrival),
+			      .wall_until = clock_steady_to_wall(ta->env.wall_arrival +
+								 o->queue_return_timeout),
 			      .kind = kind,
 			      .mime = o->dsn_handling_flags & QMGR_DSN_F_MIME_FORMAT,
 			      .whole = whole,
 			      .global = ta->env.flags & ENV_SMTPUTF8,
 			      .original = buf_span(&original),
+			      .damaged = damaged,
 			      .rcpt = r,
 			      .count = count };
 	rc = dsn_text(&t, &m->text, &m->utf8);
@@ -190,7 +195,7 @@ static int write_content(struct qloop *l, uint64_t id, struct span text, struct 
 static int store(struct pending *p, const struct routes_who *w, struct ta **out)
 {
 	struct envelope e = { .ta = p->id,
-			      .wall_arrival = clock_steady(),
+			      .wall_arrival = clock_wall(),
 			      .client = { .family = ADDR_IPV4, .ip = { 127, 0, 0, 1 } },
 			      .sender = SPAN(""),
 			      .flags = (uint16_t)(ENV_DSN | (p->made.utf8 ? ENV_SMTPUTF8 : 0)),
@@ -207,6 +212,8 @@ static int store(struct pending *p, const struct routes_who *w, struct ta **out)
 		rc = write_content(p->l, p->id, buf_span(&p->made.text), buf_span(&blob), &ref);
 	if (!rc)
 		*out = aq_ta_new(buf_span(&blob), &ref, &rc);
+	if (!rc)
+		aq_ta_set_arrival(*out, clock_steady());
 	buf_release(&blob);
 	return rc;
 }
@@ -284,12 +291,13 @@ static unsigned owed(const struct ta *ta, const uint32_t *idx, unsigned count, e
 	return n;
 }
 
-/* Failed recipients of one transaction that wait to be named together, R 3.8 5. */
+/* What waits to be told in one notice, R 3.8 5: failed recipients of one transaction, or a warning. */
 struct bounce {
 	struct bounce *next;
 	struct qloop *l;
 	struct ta *ta;
 	uint16_t owner; /* who is told, as in struct env_rcpt */
+	bool warning;   /* has no recipients: all that are not done when it goes */
 	struct timer timer;
 	usec_t wall_last; /* it is sent by then */
 	usec_t wall_soon; /* others are tried until then: worth waiting for; 0: not known yet */
@@ -297,48 +305,88 @@ struct bounce {
 	uint32_t *idx;
 };
 
-static struct bounce **bounce_at(struct qloop *l, const struct ta *ta, uint16_t owner)
+static struct bounce **bounce_at(struct qloop *l, const struct ta *ta, uint16_t owner, bool warning)
 {
 	struct bounce **at = &l->bounces;
 
-	while (*at && ((*at)->ta != ta || (*at)->owner != owner))
+	while (*at && ((*at)->ta != ta || (*at)->owner != owner || (*at)->warning != warning))
 		at = &(*at)->next;
 	return at;
 }
 
-/* The first n of them in one DSN. */
-static void bounce_send(struct bounce *b, unsigned n)
+static void bounce_free(struct bounce *b)
 {
-	uint32_t *idx = xmalloc(n * sizeof *idx);
+	*bounce_at(b->l, b->ta, b->owner, b->warning) = b->next;
+	loop_timer_stop(b->l->loop, &b->timer);
+	free(b->idx);
+	free(b);
+}
+
+/* How many of them go into one: max_errors_per_DSN, and what bounds the memory for its text. */
+static unsigned fits(struct qloop *l, const struct ta *ta, const uint32_t *idx, unsigned count)
+{
+	unsigned max = qmgr_live(l->q)->dsn_handling_max_errors_per_dsn, n = 0;
+	size_t bytes = 0;
+
+	while (n < count && n < max && bytes < TEXT_BYTES_MAX) {
+		uint32_t i = idx[n++];
+
+		bytes += 400 + 4 * ta->env.rcpt[i].addr.n + ta->env.rcpt[i].orcpt.n +
+			 2 * aq_rcpt_last(&ta->rcpt[i]).n;
+	}
+	return n;
+}
+
+/* As many as fit, in one DSN. */
+static void bounce_send_failed(struct bounce *b)
+{
 	struct qloop *l = b->l;
 	struct ta *ta = b->ta;
+	unsigned n = fits(l, ta, b->idx, b->count);
+	uint32_t *idx = xmalloc(n * sizeof *idx);
 
 	memcpy(idx, b->idx, n * sizeof *idx);
 	b->count -= n;
 	memmove(b->idx, b->idx + n, b->count * sizeof *b->idx);
-	if (!b->count) {
-		*bounce_at(l, ta, b->owner) = b->next;
-		loop_timer_stop(l->loop, &b->timer);
-		free(b->idx);
-		free(b);
-	}
+	atomic_fetch_sub(&ta->dsn_waiting, n);
+	if (!b->count)
+		bounce_free(b);
 	send_dsn(l, ta, ta, idx, n, DSN_FAILED);
 	free(idx);
 }
 
-/* How many go into one: max_errors_per_DSN, and what bounds the memory for its text. */
-static unsigned fits(const struct bounce *b)
+static void bounce_send_warning(struct bounce *own)
 {
-	unsigned max = qmgr_live(b->l->q)->dsn_handling_max_errors_per_dsn, n = 0;
-	size_t bytes = 0;
+	struct qloop *l = own->l;
+	struct ta *ta = own->ta;
+	uint32_t *idx = xmalloc(3 * (size_t)ta->env.rcpt_count * sizeof *idx),
+		 *yes = idx + ta->env.rcpt_count;
+	unsigned count = 0, no_count, n;
 
-	while (n < b->count && n < max && bytes < TEXT_BYTES_MAX) {
-		uint32_t i = b->idx[n++];
+	for (uint32_t i = 0; i < ta->env.rcpt_count; i++) {
+		uint8_t state = atomic_load(&ta->rcpt[i].state);
 
-		bytes += 400 + 4 * b->ta->env.rcpt[i].addr.n + b->ta->env.rcpt[i].orcpt.n +
-			 2 * aq_rcpt_last(&b->ta->rcpt[i]).n;
+		if (ta->env.rcpt[i].owner == own->owner &&
+		    (state == RCPT_ACTIVE || state == RCPT_DEFERRED))
+			idx[count++] = i;
 	}
-	return n;
+	n = owed(ta, idx, count, DSN_DELAYED, yes, yes + ta->env.rcpt_count, &no_count);
+	for (unsigned at = 0, k; at < n; at += k) {
+		k = fits(l, ta, yes + at, n - at);
+		send_dsn(l, NULL, ta, yes + at, k, DSN_DELAYED);
+	}
+	free(idx);
+	bounce_free(own);
+	atomic_fetch_sub(&ta->dsn_waiting, 1);
+	outcome_leave(l, ta, 1);
+}
+
+static void bounce_send(struct bounce *b)
+{
+	if (b->warning)
+		bounce_send_warning(b);
+	else
+		bounce_send_failed(b);
 }
 
 static void bounce_timer(struct timer *t)
@@ -347,33 +395,69 @@ static void bounce_timer(struct timer *t)
 	struct qloop *l = b->l;
 	struct ta *ta = b->ta;
 	uint16_t owner = b->owner;
+	bool warning = b->warning;
 
-	while ((b = *bounce_at(l, ta, owner)))
-		bounce_send(b, fits(b));
+	while ((b = *bounce_at(l, ta, owner, warning)))
+		bounce_send(b);
 }
 
-/* All with the same owner. */
-static void bounce_add(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+/* All with the same owner, in ta's loop for that. */
+static void bounce_add(struct qloop *l, struct ta *ta, uint16_t owner, bool warning,
+		       const uint32_t *idx, unsigned count)
 {
-	uint16_t owner = ta->env.rcpt[idx[0]].owner;
-	struct bounce **at = bounce_at(l, ta, owner), *b = *at;
+	struct bounce **at = bounce_at(l, ta, owner, warning), *b = *at;
 
 	if (!b) {
 		b = *at = xcalloc(1, sizeof *b);
-		b->l = l;
-		b->ta = ta;
-		b->owner = owner;
+		*b = (struct bounce){ .l = l, .ta = ta, .owner = owner, .warning = warning };
 		b->timer.fn = bounce_timer;
 		usec_t wait = qmgr_live(l->q)->dsn_handling_merge_delay_max;
 		b->wall_last = clock_steady() + wait;
 		loop_timer_after(l->loop, &b->timer, wait);
 	}
+	atomic_fetch_add(&ta->dsn_waiting, warning ? 1 : count);
+	if (warning)
+		return;
 	if (b->count + count > b->cap) {
 		b->cap = b->count + count;
 		b->idx = xrealloc(b->idx, b->cap * sizeof *b->idx);
 	}
 	memcpy(b->idx + b->count, idx, count * sizeof *idx);
 	b->count += count;
+}
+
+/* On their way to the loop where ta's notices wait. */
+struct gathered {
+	struct ta *ta;
+	uint16_t owner;
+	bool warning;
+	unsigned count;
+	uint32_t idx[];
+};
+
+static void gathered(struct qloop *l, void *arg)
+{
+	struct gathered *g = arg;
+
+	bounce_add(l, g->ta, g->owner, g->warning, g->idx, g->count);
+	dsn_settle(l, g->ta);
+	free(g);
+}
+
+static void gather(struct qloop *l, struct ta *ta, bool warning, const uint32_t *idx,
+		   unsigned count)
+{
+	uint16_t owner = ta->env.rcpt[idx[0]].owner;
+	struct qloop *to = NULL;
+
+	if (atomic_compare_exchange_strong(&ta->dsn_loop, &to, l) || to == l) {
+		bounce_add(l, ta, owner, warning, idx, count);
+		return;
+	}
+	struct gathered *g = xmalloc(sizeof *g + count * sizeof *idx);
+	*g = (struct gathered){ .ta = ta, .owner = owner, .warning = warning, .count = count };
+	memcpy(g->idx, idx, count * sizeof *idx);
+	qloop_call(l, to, gathered, g);
 }
 
 /* Is one of those with the same addressee deferred until `until` at most? `last`: the last such
@@ -409,23 +493,23 @@ static bool may_grow(struct bounce *b)
 	return is_due_by(b, b->wall_soon, &last);
 }
 
-/* One of the transaction's bounces that need not wait; NULL: all may still grow, or there is none.
- * ta is looked at only when one is found: its recipients that wait here keep it alive. */
+/* One of the transaction's that need not wait; NULL: all may still grow, or there is none. ta is
+ * looked at only when one is found: what waits here keeps it alive. */
 static struct bounce *bounce_due(struct qloop *l, struct ta *ta, unsigned max)
 {
-	unsigned waiting = 0;
+	bool found = false;
 
 	for (struct bounce *b = l->bounces; b; b = b->next) {
 		if (b->ta != ta)
 			continue;
 		if (b->count >= max)
 			return b;
-		waiting += b->count;
+		found = true;
 	}
-	if (!waiting || atomic_load(&ta->active) > waiting)
+	if (!found || atomic_load(&ta->active) > atomic_load(&ta->dsn_waiting))
 		return NULL;
 	for (struct bounce *b = l->bounces; b; b = b->next)
-		if (b->ta == ta && !may_grow(b))
+		if (b->ta == ta && (b->warning || !may_grow(b)))
 			return b;
 	return NULL;
 }
@@ -436,15 +520,49 @@ void dsn_settle(struct qloop *l, struct ta *ta)
 	struct bounce *b;
 
 	while ((b = bounce_due(l, ta, max)))
-		bounce_send(b, fits(b));
+		bounce_send(b);
 }
 
-void dsn_hurry(struct qloop *l, struct ta *ta)
+static void settle_there(struct qloop *l, void *ta)
+{
+	dsn_settle(l, ta);
+}
+
+void dsn_left(struct ta *ta, unsigned left)
+{
+	struct qloop *l = atomic_load(&ta->dsn_loop);
+
+	if (l && left <= atomic_load(&ta->dsn_waiting))
+		qloop_post(l, settle_there, ta);
+}
+
+void dsn_delayed(struct qloop *l, struct ta *ta, uint32_t *idx, unsigned count)
+{
+	for (unsigned at = 0, same; at < count; at += same) {
+		same = aq_first_owner(ta, idx + at, count - at);
+		if (!envelope_sender(&ta->env, idx[at]).n ||
+		    atomic_exchange(aq_warned(ta, idx[at]), true))
+			continue;
+		aq_take(1);
+		atomic_fetch_add(&ta->active, 1);
+		gather(l, ta, true, idx + at, 1);
+	}
+}
+
+static void hurry_there(struct qloop *l, void *ta)
 {
 	for (struct bounce *b = l->bounces; b; b = b->next)
 		if (b->ta == ta)
 			b->wall_soon = 1;
 	dsn_settle(l, ta);
+}
+
+void dsn_hurry(struct qloop *l, struct ta *ta)
+{
+	struct qloop *to = atomic_load(&ta->dsn_loop);
+
+	if (to)
+		qloop_call(l, to, hurry_there, ta);
 }
 
 static void log_rcpts(struct ta *ta, uint32_t idx, unsigned count, const char *stat)
@@ -506,7 +624,7 @@ void dsn_failed(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned co
 
 	for (unsigned at = 0, same; at < n; at += same) {
 		same = aq_first_owner(ta, yes + at, n - at);
-		bounce_add(l, ta, yes + at, same);
+		gather(l, ta, false, yes + at, same);
 	}
 	if (no_count && (!(ta->env.flags & ENV_DSN) || !send_small(l, ta, no, no_count))) {
 		log_rcpts(ta, no[0], no_count,

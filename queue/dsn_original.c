@@ -1,10 +1,11 @@
 #include "queue/dsn_original.h"
 
 #include "core/cdb_read.h"
+#include "core/crc32c.h"
 
 #include <errno.h>
 
-enum { LINE_MAX_HEADER = 998 };
+enum { LINE_MAX_HEADER = 998, CHECK_MAX = 8 << 20 };
 
 static int put_line(struct buf *out, struct span line, bool raw)
 {
@@ -46,6 +47,29 @@ int dsn_original_header(struct span in, bool raw, struct buf *out)
 	return rc;
 }
 
+/* The CRC is that of all of the content. */
+static int check(const struct cdb_record *rec, struct buf *space)
+{
+	char *to = buf_room(space, DSN_ORIGINAL_HEADER_MAX);
+	uint64_t at = 0;
+	uint32_t crc = 0;
+
+	if (!to)
+		return -ENOMEM;
+	while (at < rec->head.content_bytes) {
+		uint64_t left = rec->head.content_bytes - at;
+		ssize_t n =
+			cdb_read(rec, at, to,
+				 left < DSN_ORIGINAL_HEADER_MAX ? left : DSN_ORIGINAL_HEADER_MAX);
+
+		if (n <= 0)
+			return n < 0 ? (int)n : -EBADMSG;
+		crc = crc32c(crc, to, (size_t)n);
+		at += (uint64_t)n;
+	}
+	return crc == rec->head.content_crc ? 0 : -EBADMSG;
+}
+
 static int read_header(const struct cdb_record *rec, struct buf *out)
 {
 	uint64_t want = rec->head.header_bytes;
@@ -54,9 +78,11 @@ static int read_header(const struct cdb_record *rec, struct buf *out)
 
 	if (cut)
 		want = DSN_ORIGINAL_HEADER_MAX;
-	char *to = buf_room(&b, want + 1);
-	ssize_t n = to ? cdb_read(rec, 0, to, want) : -ENOMEM;
-	int rc = n < 0 ? (int)n : 0;
+	int rc = rec->head.content_bytes <= CHECK_MAX ? check(rec, &b) : 0;
+	b.r = b.w = 0;
+	char *to = rc ? NULL : buf_room(&b, want + 1);
+	ssize_t n = rc ? rc : to ? cdb_read(rec, 0, to, want) : -ENOMEM;
+	rc = n < 0 ? (int)n : 0;
 	if (n > 0) {
 		struct span s = span_of(to, (size_t)n);
 
@@ -77,7 +103,7 @@ static int read_whole(const struct cdb_record *rec, struct buf *out)
 
 	if (n < 0)
 		return (int)n;
-	if ((uint64_t)n != want)
+	if ((uint64_t)n != want || crc32c(0, to, want) != rec->head.content_crc)
 		return -EBADMSG;
 	buf_wrote(out, (size_t)n);
 	return n && to[n - 1] != '\n' ? buf_add(out, "\r\n", 2) : 0;

@@ -39,12 +39,23 @@ static const struct {
 } follows = { { "Your message follows:\r\n\r\n", 25 },
 	      { "The header of your message follows:\r\n\r\n", 39 } };
 
+/* Nobody knows it before; should the original have it all the same, the next one. */
 static void boundary(const struct dsn_text *t, char dst[static 64])
 {
+	uint64_t random = t->random;
 	char id[ID_TEXT_MAX];
 
 	id_text(t->id, id);
-	snprintf(dst, 64, "smx-%s-%016llx", id, (unsigned long long)t->random);
+	do
+		snprintf(dst, 64, "smx-%s-%016llx", id, (unsigned long long)random++);
+	while (span_find(t->original, span_str(dst)) < t->original.n);
+}
+
+static struct span no_original(const struct dsn_text *t)
+{
+	return t->damaged
+		       ? SPAN("Your message cannot be returned: its content is damaged.\r\n")
+		       : SPAN("Your message cannot be returned: its content cannot be read.\r\n");
 }
 
 /* ---- what people read */
@@ -156,7 +167,7 @@ static int part_original(const struct dsn_text *t, const char *bound, bool utf8,
 	if (!t->original.n) {
 		int rc = put_part_head(bound, "text/plain", ENC_7BIT, out);
 
-		return rc ? rc : buf_add_span(out, SPAN("(the original cannot be read)\r\n"));
+		return rc ? rc : buf_add_span(out, no_original(t));
 	}
 	int rc = put_part_head(bound, type[global][t->whole], e, out);
 	return rc ? rc : put_encoded(t->original, e, out);
@@ -183,11 +194,9 @@ static int put_plain(const struct dsn_text *t, struct buf *out)
 
 	if (!rc)
 		rc = buf_add(out, "\r\n", 2);
-	if (!rc)
+	if (!rc && t->original.n)
 		rc = buf_add_span(out, t->whole ? follows.whole : follows.header);
-	return rc ? rc
-		  : buf_add_span(out,
-				 t->original.n ? t->original : SPAN("(it cannot be read)\r\n"));
+	return rc ? rc : buf_add_span(out, t->original.n ? t->original : no_original(t));
 }
 
 /* ---- the whole */

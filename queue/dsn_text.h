@@ -30,13 +30,14 @@ struct dsn_text {
 	struct span envid;  /* as in the envelope */
 	uint64_t id;        /* of the DSN, for the Message-ID */
 	uint64_t about;     /* of the message */
-	uint64_t random;    /* for the boundary, which nobody can know before */
+	uint64_t random;    /* for the boundary; another one is taken when the original has it */
 	usec_t wall_now, wall_arrival, wall_until;
 	enum dsn_kind kind;
 	bool mime;
 	bool whole;           /* original: all of it, else its header section */
 	bool global;          /* the original came with SMTPUTF8 */
 	struct span original; /* in wire form, ends in CRLF; empty: it cannot be read */
+	bool damaged;         /* and why: its content is damaged */
 	const struct dsn_rcpt *rcpt;
 	unsigned count;
 };

@@ -272,10 +272,12 @@ static void begin_commit(struct smtps_link *s, uint64_t req, struct ta *ta)
 /* Ages are those of our clock, which does not jump: that of smtps may be another. */
 static void check_arrival(struct ta *ta)
 {
-	usec_t now = clock_steady(), age = now - ta->env.wall_arrival;
+	usec_t now = clock_steady(), at = clock_steady_of_wall(ta->env.wall_arrival);
 
-	if (age < 0 || age > ARRIVAL_MAX_SEC * (usec_t)USEC_PER_SEC)
-		aq_ta_set_arrival(ta, now);
+	if (at > now || now - at > ARRIVAL_MAX_SEC * (usec_t)USEC_PER_SEC)
+		at = now;
+	if (at != ta->env.wall_arrival)
+		aq_ta_set_arrival(ta, at);
 }
 
 static void commit(struct smtps_link *s, uint64_t req, const struct msg_commit *m)

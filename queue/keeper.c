@@ -19,6 +19,7 @@ enum {
 	FULL_WAIT_USEC = 50000,
 	IDLE_WAIT_SEC = 3600,
 	WALK_ROWS = 1000,
+	WALK_TOGETHER = 100,
 	/* Recipients of a destination that is down which are tried because somebody said so; the
 	 * others follow when it is up. */
 	RETRY_CLOSED_MAX = 100,
@@ -37,7 +38,11 @@ struct keeper {
 	atomic_uint ordered_count;
 	bool told; /* of parks */
 	struct unpark *unpark;
-	usec_t cursor; /* all before it is in AQ or gone */
+	struct { /* all rows before this one are in AQ or gone */
+		usec_t wall;
+		uint64_t id;
+		uint32_t idx;
+	} cursor;
 	unsigned next_loop;
 };
 
@@ -75,6 +80,9 @@ static int load_rcpts(struct store *s, struct ta *ta)
 		ta->c.rcpt[idx].reported = store_mark_reported(store_iter_value(it));
 		if (ta->c.rcpt[idx].reported)
 			atomic_store(aq_dsn_count(ta, idx), 1);
+		ta->c.rcpt[idx].warned = store_mark_warned(store_iter_value(it));
+		if (ta->c.rcpt[idx].warned)
+			atomic_store(aq_warned(ta, idx), true);
 		atomic_store(&ta->rcpt[idx].state, RCPT_DONE);
 		atomic_fetch_sub(&ta->open, 1);
 	}
@@ -209,26 +217,43 @@ static struct ta *find(struct keeper *k, uint64_t id, bool *loaded, int *error)
 	return ta;
 }
 
-/* 0; -EAGAIN: it is being unloaded, look again soon; others: the row is skipped. wall: that of the
- * row. */
-static int bring(struct keeper *k, uint64_t id, uint32_t idx, usec_t wall)
+static bool is_due(const struct ta *ta, uint32_t idx, bool loaded, usec_t wall)
 {
+	/* Later than its row: it was tried meanwhile, and its new row is not written yet. */
+	return idx < ta->env.rcpt_count && atomic_load(&ta->rcpt[idx].state) == RCPT_DEFERRED &&
+	       (loaded || atomic_load(&ta->rcpt[idx].wall_next) <= wall);
+}
+
+/* Recipients of one transaction that are due at the same time. 0, also when the rows are skipped;
+ * -EAGAIN: it is being unloaded, look again soon. wall: that of the rows. */
+static int bring(struct keeper *k, uint64_t id, const uint32_t *idx, unsigned count, usec_t wall)
+{
+	uint32_t plain[WALK_TOGETHER], event[WALK_TOGETHER];
+	unsigned plain_count = 0, event_count = 0;
 	bool loaded;
 	int rc;
 	struct ta *ta = find(k, id, &loaded, &rc);
 
 	if (!ta)
 		return rc;
-	/* Later than its row: it was tried meanwhile, and its new row is not written yet. */
-	if (idx >= ta->env.rcpt_count || atomic_load(&ta->rcpt[idx].state) != RCPT_DEFERRED ||
-	    (!loaded && atomic_load(&ta->rcpt[idx].wall_next) > wall))
-		rc = -ENOENT;
-	else
-		rc = activate(ta, idx) ? 0 : -EAGAIN;
-	if (!rc)
-		send_to_loop(k, ta, &idx, 1, atomic_load(&ta->rcpt[idx].park) != 0);
-	else if (loaded)
+	rc = 0;
+	for (unsigned i = 0; i < count && !rc; i++) {
+		if (!is_due(ta, idx[i], loaded, wall))
+			continue;
+		/* None was activated before: an active one would keep it here. */
+		if (!activate(ta, idx[i]))
+			rc = -EAGAIN;
+		else if (atomic_load(&ta->rcpt[idx[i]].park))
+			event[event_count++] = idx[i];
+		else
+			plain[plain_count++] = idx[i];
+	}
+	if (loaded && !plain_count && !event_count)
 		aq_remove(ta);
+	if (plain_count)
+		send_to_loop(k, ta, plain, plain_count, false);
+	if (event_count)
+		send_to_loop(k, ta, event, event_count, true);
 	return rc;
 }
 
@@ -409,44 +434,69 @@ static bool is_full(void)
 	return (uint64_t)aq_count() * 100 >= (uint64_t)aq_max() * AQ_SHARE_PERCENT;
 }
 
+static void set_cursor(struct keeper *k, usec_t wall, uint64_t id, uint32_t idx)
+{
+	k->cursor.wall = wall;
+	k->cursor.id = id;
+	k->cursor.idx = idx;
+}
+
+/* The rows under the iterator with this time and transaction; moves it behind them. */
+static unsigned collect(struct store_iter *it, usec_t wall, uint64_t id,
+			uint32_t idx[static WALK_TOGETHER])
+{
+	uint64_t of;
+	usec_t at;
+	unsigned n = 0;
+
+	for (; n < WALK_TOGETHER && store_iter_valid(it); store_iter_next(it)) {
+		if (!store_key_due_parse(store_iter_key(it), &at, &of, &idx[n]) || at != wall ||
+		    of != id)
+			break;
+		n++;
+	}
+	return n;
+}
+
 /* Returns when to look again, wall time. */
 static usec_t walk(struct keeper *k, usec_t upto)
 {
-	struct store_key from = store_key_due(k->cursor, 0, 0);
+	struct store_key from = store_key_due(k->cursor.wall, k->cursor.id, k->cursor.idx);
 	struct store_iter *it = store_iter_new(k->q->store, STORE_DUE, store_key_span(&from));
 	usec_t again = 0, wall;
-	unsigned rows = 0;
+	unsigned rows = 0, n;
+	uint32_t idx[WALK_TOGETHER];
 	uint64_t id;
-	uint32_t idx;
 
-	for (; damage_valid(it, &from, 0, NULL); store_iter_next(it)) {
-		if (!store_key_due_parse(store_iter_key(it), &wall, &id, &idx))
+	while (damage_valid(it, &from, 0, NULL)) {
+		if (!store_key_due_parse(store_iter_key(it), &wall, &id, idx)) {
+			store_iter_next(it);
 			continue;
-		from = store_key_due(wall, id, idx);
+		}
 		if (wall > upto) {
 			again = wall;
 			break;
 		}
 		if (is_full()) {
-			k->cursor = wall;
 			again = clock_steady() + FULL_WAIT_USEC;
 			break;
 		}
 		rcu_online();
-		int rc = bring(k, id, idx, wall);
+		n = collect(it, wall, id, idx);
+		from = store_key_due(wall, id, idx[n - 1]);
+		int rc = bring(k, id, idx, n, wall);
 		rcu_offline();
-		/* Orders and what is parked have their turn. */
-		if ((has_orders(k) && !k->again) || ++rows >= WALK_ROWS) {
-			k->cursor = wall;
-			again = clock_steady();
-			break;
-		}
+		set_cursor(k, wall, id, rc == -EAGAIN ? idx[0] : idx[n - 1] + 1);
 		if (rc == -EAGAIN) {
-			k->cursor = wall;
 			again = clock_steady() + FULL_WAIT_USEC;
 			break;
 		}
-		k->cursor = wall;
+		/* Orders and what is parked have their turn. */
+		rows += n;
+		if ((has_orders(k) && !k->again) || rows >= WALK_ROWS) {
+			again = clock_steady();
+			break;
+		}
 	}
 	int rc = store_iter_end(it);
 	if (rc)
@@ -472,8 +522,8 @@ static void wait_until(struct keeper *k, usec_t wall)
 		if (pthread_cond_timedwait(&k->cond, &k->lock, &ts))
 			break;
 	}
-	if (k->wall_low && k->wall_low < k->cursor)
-		k->cursor = k->wall_low;
+	if (k->wall_low && k->wall_low <= k->cursor.wall)
+		set_cursor(k, k->wall_low, 0, 0);
 	k->wall_low = 0;
 	k->told = false;
 	pthread_mutex_unlock(&k->lock);

@@ -147,7 +147,7 @@ static int put_reason(const struct ta *ta, uint32_t idx, struct buf *out)
 int listing_text(const struct ta *ta, const uint32_t *idx, unsigned count, struct buf *out)
 {
 	char id[ID_TEXT_MAX], when[64];
-	time_t sec = (time_t)(ta->env.wall_arrival / USEC_PER_SEC);
+	time_t sec = (time_t)(clock_steady_to_wall(ta->env.wall_arrival) / USEC_PER_SEC);
 	struct tm tm;
 
 	localtime_r(&sec, &tm);
@@ -178,7 +178,9 @@ static int put_member(const char *name, struct span value, struct buf *out)
 
 static int put_time(const char *name, usec_t wall, struct buf *out)
 {
-	return wall ? buf_printf(out, ",\"%s\":%" PRId64, name, wall / USEC_PER_SEC) : 0;
+	return wall ? buf_printf(out, ",\"%s\":%" PRId64, name,
+				 clock_steady_to_wall(wall) / USEC_PER_SEC)
+		    : 0;
 }
 
 static int put_route_member(const struct ta *ta, uint32_t idx, struct buf *out)
@@ -261,7 +263,8 @@ int listing_json(const struct ta *ta, const uint32_t *idx, unsigned count, struc
 	id_text(ta->id, id);
 	addr_text(&ta->env.client, client);
 	int rc = buf_printf(out, "{\"id\":\"%s\",\"size\":%" PRIu64 ",\"arrival\":%" PRId64, id,
-			    qrow_size(ta), ta->env.wall_arrival / USEC_PER_SEC);
+			    qrow_size(ta),
+			    clock_steady_to_wall(ta->env.wall_arrival) / USEC_PER_SEC);
 	if (!rc)
 		rc = put_member("sender", ta->env.sender, out);
 	if (!rc)
@@ -285,7 +288,7 @@ static int put_when(const char *name, usec_t wall, struct buf *out)
 	usec_t now = clock_steady();
 	char date[64];
 
-	clock_rfc5322(wall, date, sizeof date);
+	clock_rfc5322(clock_steady_to_wall(wall), date, sizeof date);
 	int rc = buf_printf(out, "%s%s (%s", name, date, wall > now ? "in " : "");
 	if (!rc)
 		rc = listing_duration(wall > now ? wall - now : now - wall, out);

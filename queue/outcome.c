@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* So many recipients of a message have the same jitter; a long list comes back in parts. */
 enum { SAME_JITTER = 1024 };
 
 struct outcome {
@@ -137,7 +138,7 @@ void outcome_add(struct outcome *o, const struct msg_rcpt_result *r)
 	o->count++;
 	rc->attempts++;
 	rc->stored = 0;
-	rc->wall_last = clock_wall();
+	rc->wall_last = clock_steady();
 	if (keeps_reply(o, r))
 		aq_rcpt_reply(rc, r->reply, r->stage, &o->remote);
 	qmgr_stats_reply(r->outcome, r->stage, r->reply);
@@ -148,12 +149,13 @@ void outcome_add(struct outcome *o, const struct msg_rcpt_result *r)
 	log_rcpt(o->ta, r, o->took);
 }
 
-/* n active recipients less; the last one takes the transaction along. */
-static void leave(struct qloop *l, struct ta *ta, unsigned n)
+/* The last one takes the transaction along. */
+void outcome_leave(struct qloop *l, struct ta *ta, unsigned n)
 {
 	aq_give(n);
-	if (atomic_fetch_sub(&ta->active, n) != n) {
-		dsn_settle(l, ta);
+	unsigned left = atomic_fetch_sub(&ta->active, n) - n;
+	if (left) {
+		dsn_left(ta, left);
 		return;
 	}
 	if (atomic_load(&ta->open) == 0) {
@@ -185,11 +187,12 @@ void outcome_ended(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned
 			op->rcpt[i].idx = idx[i];
 			op->rcpt[i].done = true;
 			op->rcpt[i].reported = atomic_load(aq_dsn_count(ta, idx[i])) != 0;
+			op->rcpt[i].warned = atomic_load(aq_warned(ta, idx[i]));
 		}
 		commit_rcpts(l->q->committer, op);
 	}
 	atomic_fetch_sub(&ta->open, count);
-	leave(l, ta, count);
+	outcome_leave(l, ta, count);
 }
 
 static struct commit_rcpts *deferral(struct ta *ta, const uint32_t *idx, unsigned count)
@@ -266,7 +269,7 @@ static void park(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned c
 	make(ta, idx, count, RCPT_DEFERRED, op);
 	stats_add(QMGR_STAT_PARKED, count);
 	commit_rcpts(l->q->committer, op);
-	leave(l, ta, count);
+	outcome_leave(l, ta, count);
 }
 
 void outcome_park(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
@@ -289,27 +292,37 @@ void outcome_park(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned 
 	free(left);
 }
 
-static void defer(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+/* The last attempt is just when the time is over. */
+static usec_t not_after_end(struct qloop *l, const struct ta *ta, usec_t now, usec_t next)
+{
+	usec_t end = ta->env.wall_arrival + qmgr_live(l->q)->queue_return_timeout;
+
+	return now < end && next > end ? end : next;
+}
+
+/* Recipients that failed together come together, that is in few transactions and in one notice. */
+static usec_t next_attempt(struct qloop *l, const struct ta *ta, uint32_t idx, usec_t now)
 {
 	const struct qmgr_options *o = qmgr_live(l->q);
+	uint32_t attempts = atomic_load(&ta->rcpt[idx].attempts);
+	uint64_t draw = idx / SAME_JITTER + ((uint64_t)attempts << 32);
+	usec_t delay = retry_delay(o->retry_min_delay, o->retry_max_delay, attempts,
+				   (uint32_t)hash_mix(ta->id, draw));
+
+	return not_after_end(l, ta, now, now + delay);
+}
+
+static void defer(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
+{
 	struct commit_rcpts *op = deferral(ta, idx, count);
 	usec_t now = clock_steady();
 
-	for (unsigned i = 0; i < count; i++) {
-		struct rcpt *r = &ta->rcpt[idx[i]];
-		/* Recipients of a message stay together, that is in few transactions and in one
-		 * notice; a long list comes back in parts. */
-		uint32_t spread = (uint32_t)hash_mix(ta->id, idx[i] / SAME_JITTER +
-								     ((uint64_t)r->attempts << 32));
-
-		op->rcpt[i].deferred.wall_next =
-			now +
-			retry_delay(o->retry_min_delay, o->retry_max_delay, r->attempts, spread);
-	}
+	for (unsigned i = 0; i < count; i++)
+		op->rcpt[i].deferred.wall_next = next_attempt(l, ta, idx[i], now);
 	make(ta, idx, count, RCPT_DEFERRED, op);
 	stats_add(QMGR_STAT_DEFERRED, count);
 	commit_rcpts(l->q->committer, op);
-	leave(l, ta, count);
+	outcome_leave(l, ta, count);
 }
 
 void outcome_spill(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count,
@@ -320,13 +333,14 @@ void outcome_spill(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned
 	idx = left ? left : idx;
 	if (count) {
 		struct commit_rcpts *op = deferral(ta, idx, count);
+		usec_t now = clock_steady(), next = not_after_end(l, ta, now, wall_next);
 
 		for (unsigned i = 0; i < count; i++)
-			op->rcpt[i].deferred.wall_next = wall_next;
+			op->rcpt[i].deferred.wall_next = next;
 		make(ta, idx, count, RCPT_DEFERRED, op);
 		stats_add(QMGR_STAT_SPILLED, count);
 		commit_rcpts(l->q->committer, op);
-		leave(l, ta, count);
+		outcome_leave(l, ta, count);
 	}
 	free(left);
 }
@@ -339,7 +353,7 @@ void outcome_hold(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned 
 		op->rcpt[i].deferred.held = true;
 	make(ta, idx, count, RCPT_HELD, op);
 	commit_rcpts(l->q->committer, op);
-	leave(l, ta, count);
+	outcome_leave(l, ta, count);
 }
 
 void outcome_no_dsn(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count)
@@ -390,7 +404,7 @@ static void warn_delayed(struct qloop *l, struct ta *ta, const uint32_t *later, 
 			ta->rcpt[later[i]].stored = 0;
 			idx[k++] = later[i];
 		}
-	dsn_notice(l, ta, idx, k, DSN_DELAYED);
+	dsn_delayed(l, ta, idx, k);
 	free(idx);
 }
 

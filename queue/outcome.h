@@ -52,6 +52,8 @@ void outcome_event(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned
 void outcome_hold(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
 /* Their DSN is durable, or none is due: they are gone. */
 void outcome_ended(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
+/* n active recipients of it less; ta may be gone after this. */
+void outcome_leave(struct qloop *l, struct ta *ta, unsigned n);
 /* No DSN could be made durable: try the recipients again later. */
 void outcome_no_dsn(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned count);
 

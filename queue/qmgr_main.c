@@ -23,6 +23,7 @@
 #include "queue/live.h"
 #include "queue/park.h"
 #include "queue/qadmin.h"
+#include "queue/qclock.h"
 #include "queue/qids.h"
 #include "queue/qmgr_stats.h"
 #include "queue/reclaim.h"
@@ -41,7 +42,7 @@
 #include <unistd.h>
 
 enum { OPEN_ROOM_BYTES = 1 << 20 };
-
+static const usec_t CLOCK_TOLD_USEC = 60 * (usec_t)USEC_PER_SEC;
 static struct qmgr qm;
 static struct process_signals signals;
 static struct recovered found;
@@ -73,6 +74,17 @@ static void check_room(const char *dir)
 	      "database in %s: No space left on device: it wants %d KB to be opened; "
 	      "qmgr starts again when there is room",
 	      dir, OPEN_ROOM_BYTES >> 10);
+}
+
+static void tell_clock(void)
+{
+	usec_t by = clock_wall() - clock_steady();
+
+	if (by > CLOCK_TOLD_USEC || by < -CLOCK_TOLD_USEC)
+		log_event(LOG_LV_WARN, LOG_SEV_WARN, "qmgr",
+			  "stat=the clock was set or is wrong, what waits does not follow it, "
+			  "ahead=%lld",
+			  (long long)(by / USEC_PER_SEC));
 }
 
 /* The thread that opens the database, and what came of it. */
@@ -110,6 +122,12 @@ static void open_store(void)
 		open_failed(exit_of(error), why, 0, advice(error, why));
 		return;
 	}
+	error = qclock_start(qm.store, o->queue_return_timeout);
+	if (error) {
+		open_failed(exit_of(error), store_error(), error, advice(error, store_error()));
+		return;
+	}
+	tell_clock();
 	error = recover(&qm, created, &found, why, sizeof why);
 	if (error) {
 		open_failed(exit_of(error), why, error, advice(error, why));

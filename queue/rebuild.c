@@ -6,6 +6,7 @@
 #include "queue/keeper.h"
 #include "queue/listing.h"
 #include "queue/marks.h"
+#include "queue/qclock.h"
 #include "queue/qrow.h"
 #include "queue/segments.h"
 #include "queue/tail.h"
@@ -165,7 +166,8 @@ static void flush(struct rebuild *r)
 static void put_deferred(struct rebuild *r, struct ta *ta, uint32_t idx, bool fresh)
 {
 	struct rcpt *rc = &ta->rcpt[idx];
-	struct store_deferred d = { .wall_next = fresh ? clock_wall() : atomic_load(&rc->wall_next),
+	struct store_deferred d = { .wall_next =
+					    fresh ? clock_steady() : atomic_load(&rc->wall_next),
 				    .wall_last = atomic_load(&rc->wall_last),
 				    .attempts = atomic_load(&rc->attempts),
 				    .warned = rc->warned,
@@ -205,7 +207,8 @@ static void put(struct rebuild *r, struct ta *ta)
 
 		if (state == RCPT_DONE)
 			store_put(r->fresh, r->batch, STORE_IBDB, store_key_span(&mark),
-				  store_mark(ta->c.rcpt && ta->c.rcpt[i].reported));
+				  store_mark(ta->c.rcpt && ta->c.rcpt[i].reported,
+					     ta->c.rcpt && ta->c.rcpt[i].warned));
 		else
 			put_deferred(r, ta, i, state == RCPT_ACTIVE);
 	}
@@ -252,6 +255,8 @@ static int record(void *ctx, const struct cdb_ref *ref, const struct cdb_head *h
 	bool kept = ta != NULL;
 	if (!ta)
 		ta = tail_ta(r->reader, ref, h->ta, &error);
+	if (ta && !kept)
+		aq_ta_set_arrival(ta, qclock_arrival(ta->env.wall_arrival, false));
 	if (!ta) {
 		r->damaged++;
 		return 0;
@@ -431,6 +436,7 @@ static void finish(struct rebuild *r)
 	copy_suspensions(r);
 	copy_parks(r);
 	put_ids(r);
+	qclock_put(r->fresh, r->batch);
 	flush(r);
 	/* From here on the segments are accounted for: what was left out is not queued again. */
 	segments_write(r->segments, r->fresh, r->batch);

@@ -7,6 +7,7 @@
 #include "queue/keeper.h"
 #include "queue/marks.h"
 #include "queue/park.h"
+#include "queue/qclock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -241,6 +242,7 @@ static int replay_record(void *ctx, const struct cdb_ref *ref, const struct cdb_
 		return 0;
 	}
 	use_content(w, ref);
+	aq_ta_set_arrival(ta, qclock_arrival(ta->env.wall_arrival, true));
 	census_came(ta->env.wall_arrival);
 	/* Into the database before anything is done with it: it is accounted for from now on. */
 	struct store_key key = store_key_ta(ta->id);
@@ -399,6 +401,7 @@ int recover(struct qmgr *q, bool created, struct recovered *out, char *why, size
 		parks_each(drop_empty, &w);
 		segments_forget_absent(q->segments, q->store, w.batch);
 		segments_write(q->segments, q->store, w.batch);
+		qclock_put(q->store, w.batch);
 		rc = store_write(q->store, w.batch);
 		if (rc)
 			snprintf(why, cap, "database: %s", store_error());

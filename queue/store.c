@@ -563,9 +563,16 @@ int store_iter_end(struct store_iter *it)
 	return rc;
 }
 
-struct span store_mark(bool reported)
+struct span store_mark(bool reported, bool warned)
 {
+	if (warned)
+		return reported ? SPAN("rw") : SPAN("w");
 	return reported ? SPAN("r") : SPAN("");
+}
+
+bool store_mark_warned(struct span value)
+{
+	return value.n && value.p[value.n - 1] == 'w';
 }
 
 bool store_mark_reported(struct span value)

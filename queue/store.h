@@ -98,9 +98,10 @@ int store_iter_end(struct store_iter *it);
 
 /* ---- records; their keys are in queue/store_key.h */
 /* ibdb value of transaction + recipient. reported: when it finished a DSN about the transaction was
- * out, so that the next one has only the header. */
-struct span store_mark(bool reported);
+ * out, so that the next one has only the header; warned: a warning, so that there is no other. */
+struct span store_mark(bool reported, bool warned);
 bool store_mark_reported(struct span value);
+bool store_mark_warned(struct span value);
 
 /* ibdb value: where the content is, then the encoded envelope. */
 size_t store_ta_head_encode(const struct cdb_ref *ref, char *dst); /* STORE_TA_HEAD bytes */

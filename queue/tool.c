@@ -1,3 +1,4 @@
+#include "queue/qclock.h"
 #include "queue/tool.h"
 
 #include "core/err.h"
@@ -263,5 +264,10 @@ struct store *tool_open_store(const struct tool_spool *t, char *why, size_t cap)
 	bool created;
 	int error;
 
-	return store_open(&set, &error, why, cap, &created);
+	struct store *s = store_open(&set, &error, why, cap, &created);
+
+	/* Times are shown, and written by a rebuild, as qmgr would. */
+	if (s)
+		qclock_start(s, t->opt.queue_return_timeout);
+	return s;
 }

@@ -18,6 +18,22 @@ static void steady(void)
 	   "and goes on as monotonic time does");
 }
 
+/* The last: steady time is somewhere else after it. */
+static void begin(void)
+{
+	const usec_t day = 86400 * (usec_t)USEC_PER_SEC;
+	usec_t t = clock_steady();
+
+	is_int(clock_steady_to_wall(t), t, "the wall clock is where it was");
+	is_int(clock_steady_of_wall(t), t, "both ways");
+	clock_steady_begin(t - day);
+	usec_t later = clock_steady();
+	ok(later >= t - day && later < t - day / 2, "steady time begins where it is told to");
+	usec_t wall = clock_steady_to_wall(later);
+	ok(wall >= t && wall < t + day / 2, "the wall clock's date for it");
+	ok(clock_steady_of_wall(clock_wall()) - later < day / 2, "and back");
+}
+
 int main(void)
 {
 	static const struct {
@@ -61,5 +77,6 @@ int main(void)
 	ok(clock_wall() / USEC_PER_SEC - now <= 1 && clock_wall() / USEC_PER_SEC >= now,
 	   "wall time is that of the system");
 	steady();
+	begin();
 	return plan_done();
 }

@@ -40,10 +40,20 @@ static atomic_bool *failed; /* shared: a crash must not hide it */
 
 /* ---- seams that are no calls of the system */
 
+void __wrap_qclock_boot(char dst[static QCLOCK_BOOT + 1]);
 uid_t __wrap_geteuid(void);
 uid_t __real_geteuid(void);
 void __wrap_loop_timer_after(struct loop *l, struct timer *t, usec_t delay_usec);
 void __real_loop_timer_after(struct loop *l, struct timer *t, usec_t delay_usec);
+
+/* Each life that is not of the first boot is one after a boot of its own. */
+void __wrap_qclock_boot(char dst[static QCLOCK_BOOT + 1])
+{
+	bool first = sim.begin == SIM_BEGIN - BOOT_USEC;
+
+	snprintf(dst, QCLOCK_BOOT + 1, "%036llx",
+		 (unsigned long long)(first ? SIM_BEGIN : sim.begin));
+}
 
 /* qmgr does not run as root; the tests may. */
 uid_t __wrap_geteuid(void)
@@ -285,7 +295,7 @@ static void begin_life(const struct sim_setup *s)
 	sim.set.loops = s->loops ? s->loops : 1;
 	sim.set.workers = s->workers ? s->workers : 1;
 	sim.set.segment_bytes = s->segment_bytes ? s->segment_bytes : 1 << 20;
-	sim.begin = at - BOOT_USEC;
+	sim.begin = (s->same_boot ? SIM_BEGIN : at) - BOOT_USEC;
 	if (!s->many_cores)
 		use_one_core();
 	if (chdir(s->dir ? s->dir : tap_tmpdir()))
@@ -298,7 +308,7 @@ static void begin_life(const struct sim_setup *s)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	setenv("TZ", "UTC", 1);
 	thread_main_register();
-	sim_clock_start(BOOT_USEC, at, !s->many_cores);
+	sim_clock_start(at - sim.begin, at + s->wall_off, !s->many_cores);
 	sim.loop = loop_new();
 	sim_clock_loop(sim.loop);
 	if (thread_start(&sim.qmgr, "qmgr-main", THREAD_ANY_CPU, run_qmgr, NULL))

@@ -29,7 +29,10 @@ struct sim_setup {
 	bool slow_ticks;     /* timers of loops for 0.1, 1 and 5 s (feedback, suspensions) come
 				   after ten minutes: days pass faster */
 	bool many_cores; /* threads run at the same time; else one by one: faster, and repeatable */
-	usec_t started_at;      /* sim_now() at the start, 0: SIM_BEGIN */
+	usec_t started_at; /* sim_now() at the start, 0: SIM_BEGIN */
+	usec_t wall_off;   /* so far the wall clock is from sim_now() at the start */
+	bool same_boot;    /* the machine ran on since the first life of this boot: the monotonic
+				   clock goes on, too */
 	uint64_t segment_bytes; /* of smtps, 0: 1 MB */
 };
 /* Noon of a day in 2026. */

@@ -271,7 +271,10 @@ static void outcome(struct model_message *m, unsigned idx, uint8_t what, bool un
 		fails(r);
 	} else {
 		r->later_at = sim_now();
-		r->not_before = unreached ? 0 : sim_now() + model->retry_min;
+		/* The last attempt is when the time is over, however soon that is. */
+		usec_t end = m->arrival + model->return_timeout,
+		       next = sim_now() + model->retry_min;
+		r->not_before = unreached ? 0 : next < end ? next : end;
 	}
 }
 

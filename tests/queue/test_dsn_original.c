@@ -4,9 +4,11 @@
 #include "tests/tap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void header(const char *in, size_t n, bool raw, const char *want, const char *name)
 {
@@ -77,6 +79,21 @@ static void returned(const char *base, const struct cdb_ref *ref, uint64_t ta, u
 	buf_release(&b);
 }
 
+/* A byte of its content. */
+static void damage(const char *base, const struct cdb_ref *ref, uint64_t at, char byte)
+{
+	char path[CDB_PATH_MAX];
+
+	if (ref->seg)
+		cdb_seg_path(base, ref->seg, path);
+	else
+		cdb_file_path(base, 0x400, path);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ok(fd >= 0 && pwrite(fd, &byte, 1, (off_t)(ref->off + CDB_HEAD + at)) == 1,
+	   "a byte is changed");
+	close(fd);
+}
+
 static void segment(void *ctx, uint64_t seg, uint64_t gen, uint64_t end, bool sealed)
 {
 	(void)ctx, (void)seg, (void)gen, (void)end, (void)sealed;
@@ -119,6 +136,17 @@ static void records(void)
 	ok(dsn_original(base, &ref, 0x400, 1 << 20, &whole, &b) == 0 &&
 		   buf_len(&b) == DSN_ORIGINAL_HEADER_MAX / 100 * 100,
 	   "a huge header section is cut at the end of a line");
+	buf_release(&b);
+	damage(base, &ref, 50000, 'Y');
+	whole = true;
+	b = (struct buf){ 0 };
+	is_int(dsn_original(base, &ref, 0x400, 1 << 20, &whole, &b), -EBADMSG,
+	       "damaged: not the whole");
+	whole = false;
+	is_int(dsn_original(base, &ref, 0x400, 1 << 20, &whole, &b), -EBADMSG, "nor the header");
+	ok(!buf_len(&b), "nothing of it");
+	damage(base, &ref, 50000, 'X');
+	is_int(dsn_original(base, &ref, 0x400, 1 << 20, &whole, &b), 0, "whole again");
 	buf_release(&b);
 	ref.off += 64;
 	whole = true;

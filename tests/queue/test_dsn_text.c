@@ -150,7 +150,29 @@ static void report(void)
 	buf_release(&b);
 	t.original = SPAN("");
 	b = make(&t, false);
-	ok(has(&b, "(the original cannot be read)"), "an original that cannot be read");
+	ok(has(&b, "Your message cannot be returned: its content cannot be read."),
+	   "an original that cannot be read");
+	buf_release(&b);
+	t.damaged = true;
+	b = make(&t, false);
+	ok(has(&b, "Your message cannot be returned: its content is damaged."), "or is damaged");
+	buf_release(&b);
+	/* It has our boundary, whoever told it. */
+	t.random = 0xabcdef;
+	t.original = SPAN("A: b\r\n");
+	b = make(&t, false);
+	struct span text = buf_span(&b);
+	size_t at = span_find(text, SPAN("boundary=\"")) + 10;
+	char bound[64], evil[200];
+	span_cstr(span_head(span_from(text, at), span_chr(span_from(text, at), '"')), bound,
+		  sizeof bound);
+	buf_release(&b);
+	snprintf(evil, sizeof evil, "A: b\r\n\r\n--%s--\r\n", bound);
+	t.original = span_str(evil);
+	t.whole = true;
+	b = make(&t, false);
+	snprintf(evil, sizeof evil, "boundary=\"%s\"", bound);
+	ok(strlen(bound) > 20 && !has(&b, evil) && has(&b, bound), "an original with our boundary");
 	buf_release(&b);
 }
 

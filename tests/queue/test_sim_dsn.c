@@ -92,13 +92,19 @@ static void no_more(unsigned want)
 	       "left: ibdb %u, marks %u, defedb %u, aq %u", r.ibdb, r.marks, r.deferred, r.aq);
 }
 
-static void test(const char *options, void (*script)(void *arg), const char *name)
+static void test_loops(unsigned loops, const char *options, void (*script)(void *arg),
+		       const char *name)
 {
-	struct sim_setup s = { .slow_ticks = true, .options = options };
+	struct sim_setup s = { .slow_ticks = true, .options = options, .loops = loops };
 
 	sim_clean(NULL);
 	sim_on = (struct sim_hooks){ .deliver = keep };
 	is_int(sim_life(&s, script, NULL), 0, name);
+}
+
+static void test(const char *options, void (*script)(void *arg), const char *name)
+{
+	test_loops(1, options, script, name);
 }
 
 /* The first failure begins the wait; what fails meanwhile comes with it. */
@@ -350,13 +356,121 @@ static void notify_delay(void *arg)
 	       first, fifth, other, notices);
 }
 
+/* ---- warnings */
+
+/* All that wait are named when the first one is too old and no other is being tried. */
+static void warns_of_all(void *arg)
+{
+	const usec_t HOUR = 3600 * SEC;
+
+	(void)arg;
+	send_to(5, false, NULL);
+	usec_t at = sim_now();
+	sim_fail(to(5), NULL);
+	sim_done(to(4));
+	sim_later(to(1), NULL);
+	sim_later(to(2), NULL);
+	sim_later(to(3), NULL);
+	sim_settle();
+	notice_is(0, at, "5", true);
+	while (notices < 2 && sim_step(at + 8 * HOUR))
+		if (sim_now() < at + 4 * HOUR || sim_attempt_count() == 3)
+			while (sim_attempts)
+				sim_later(sim_attempts, NULL);
+	usec_t first = notice[1].at;
+	sim_ok(notices == 2, "%u attempts", sim_attempt_count());
+	sim_ok(first >= at + 4 * HOUR - SEC, "warned too early");
+	notice_is(1, first, "123", false);
+	sim_ok(strstr(notice[1].text, "Subject: Delayed mail") != NULL, "no warning");
+	/* And that was it. */
+	while (sim_now() < at + 20 * HOUR && sim_step(at + 20 * HOUR))
+		while (sim_attempts)
+			sim_later(sim_attempts, NULL);
+	sim_ok(notices == 2, "%u notices", notices);
+}
+
+/* One is being tried for longer than merge_delay_max, another is delivered meanwhile. */
+static void warning_waits(void *arg)
+{
+	(void)arg;
+	send_to(3, false, NULL);
+	usec_t at = sim_now();
+	for (unsigned i = 1; i <= 3; i++)
+		sim_later(to(i), NULL);
+	while (sim_attempt_count() < 3 && sim_step(at + 600 * SEC))
+		;
+	at = sim_now();
+	sim_later(to(2), NULL);
+	sim_until(at + 20 * SEC);
+	sim_ok(!notices, "a warning too early");
+	sim_done(to(3));
+	sim_until(at + 100 * SEC);
+	notice_is(0, at + 60 * SEC, "12", false);
+	sim_done(to(1));
+	sim_settle();
+	while (!sim_attempts && sim_step(at + 3600 * SEC))
+		;
+	sim_done(sim_attempts);
+	no_more(1);
+}
+
+/* It is known in the next life, also when the one that was warned of first is gone. */
+static void warned_once(void *arg)
+{
+	(void)arg;
+	send_to(3, true, NULL);
+	usec_t at = sim_now();
+	sim_later(sim_attempts, NULL);
+	while (!notices && sim_step(at + 7200 * SEC)) {
+		struct sim_attempt *a = sim_attempts;
+		uint8_t each[3] = { MSG_LATER, MSG_LATER, MSG_LATER };
+
+		if (a)
+			sim_result(a, &(struct sim_result){ .each = each });
+	}
+	notice_is(0, notice[0].at, "123", false);
+	sim_ok(notice[0].at >= at + 3599 * SEC, "too early");
+	while (!sim_attempts && sim_step(at + 7200 * SEC))
+		;
+	uint8_t each[3] = { MSG_DONE, MSG_LATER, MSG_LATER };
+	sim_result(sim_attempts, &(struct sim_result){ .each = each });
+	sim_pass(SEC);
+}
+
+static void not_again(void *arg)
+{
+	(void)arg;
+	while (sim_now() < SIM_BEGIN + 6 * 3600 * SEC && sim_step(SIM_BEGIN + 6 * 3600 * SEC))
+		while (sim_attempts)
+			sim_later(sim_attempts, NULL);
+	sim_ok(!notices, "warned again: %s", notice[0].text);
+}
+
+static void test_warned_once(void)
+{
+	static const char options[] =
+		"retry_min_delay = 600; retry_max_delay = 600; queue_delay_timeout = 1h;";
+	struct sim_setup s = { .slow_ticks = true, .options = options };
+
+	test(options, warned_once, "one warning for all of a transaction");
+	s.started_at = SIM_BEGIN + 7200 * SEC;
+	is_int(sim_life(&s, not_again, NULL), 0, "  and none in the next life");
+}
+
 int main(void)
 {
 	test("", merges, "failures within merge_delay_max come together");
+	test_loops(4, "", merges, "  also from four loops");
 	test("retry_min_delay = 10s;", waits_for_deferred,
 	     "what is tried again soon comes with it");
 	test("", parked_meanwhile, "nothing waits for a host that is down");
 	test("", all_ended, "nothing else is tried: at once");
+	test_loops(4, "", all_ended, "  also from four loops");
+	test("", warns_of_all, "one warning for all that wait");
+	test_loops(4, "", warns_of_all, "  also from four loops");
+	test("retry_min_delay = 300; retry_max_delay = 300; queue_delay_timeout = 120s;",
+	     warning_waits, "a warning waits for those that are being tried");
+	test_warned_once();
 	test("DSN_handling { max_errors_per_DSN = 3; }", too_many, "max_errors_per_DSN");
 	test("DSN_handling { merge_delay_max = 0; }", no_delay, "merge_delay_max = 0");
 	test("DSN_handling { flags = { header_only }; }", header_only, "header_only");

@@ -125,6 +125,7 @@ static bool run_seed(uint64_t seed, unsigned lives, unsigned operations, bool ma
 	struct sim_setup s = { .slow_ticks = true,
 			       .many_cores = many_cores,
 			       .options = opt,
+			       .same_boot = true, /* ages are exact */
 			       .loops = 1 + model_random(3),
 			       .workers = 1 + model_random(2),
 			       .segment_bytes = 256 << 10 };

@@ -6,6 +6,7 @@ notice, also over kill -9; hosts without 8BITMIME; notices that fail. TAP; detai
 """
 import email
 import email.policy
+import os
 import re
 import socket
 import threading
@@ -397,6 +398,100 @@ def eight_bits():
     x.end()
 
 
+LONG = b'y' * 5000
+
+
+HOSTILE = (
+    ('no body', b'Subject: no body\r\n\r\n', ''),
+    ('a header and no empty line', b'Subject: no end\r\n', ''),
+    ('no header', b'\r\njust text\r\n', ''),
+    ('no header, no empty line', b'just text, with a colon: or two\r\nmore\r\n', ''),
+    ('nothing at all', b'', ''),
+    ('only an empty line', b'\r\n', ''),
+    ('8 bits in headers', b'Subject: \xff\xfe \xe4\r\nFrom: \xc3\xa4@\xc3\xb6\r\n\r\nx\r\n', ''),
+    ('NUL', b'Subject: a\0b\r\n\r\nc\0d\r\n', ''),
+    ('lines of 5000', b'Subject: ' + LONG + b'\r\n\r\n' + LONG + b'\r\n', ''),
+    ('a header of 60 KB', b'X-Large: 1\r\n' + b'X-More: 0123456789\r\n' * 3000 + b'\r\nx\r\n', ''),
+    ('boundaries', b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\n\r\n--b--\r\n--b\r\n--smx\r\n--\r\n', ''),
+    ('a part that has no end', b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n', ''),
+    ('an encoding that it cannot have', b'Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n====\r\n', ''),
+    ('header lines that are none', b': x\r\n continued first\r\n\tS p: y\r\n\r\nx\r\n', ''),
+    ('dots', b'.. A: b\r\n\r\n..\r\n...\r\n', ''),
+)
+
+
+def hostile():
+    """Content that a reader of notices could stumble over: each parses without defects of ours, and says what it has to."""
+    far = Peer(answer=lambda line: '550 5.1.1 no' if line.startswith('RCPT') else None)
+    for flags in ('', ', header_only'):
+        x = Case(far, flags=flags, smtps='max_line_length = 100000;')
+        n = 0
+        for name, content, mail in HOSTILE:
+            x.send(content, ['a@sink.test'], mail=mail)
+            notice, n = x.notices(n + 1)[n], n + 1
+            m = email.message_from_bytes(notice.content, policy=email.policy.default)
+            parts = list(m.iter_parts())
+            lines = max(len(line) for line in notice.content.split(b'\r\n'))
+            good = (not m.defects and len(parts) == 3 and not any(p.defects for p in parts[:2]) and m['Date'].datetime and
+                    m['To'] == 'joe@source.test' and 'a@sink.test' in parts[0].get_content() and
+                    'failed' in str(parts[1].get_payload()[1]) and (lines <= 998 or not flags and len(LONG) + 20 > lines))
+            t.ok(good and b'\n' not in notice.content.replace(b'\r\n', b'') and b'\r' not in notice.content.replace(b'\r\n', b''),
+                 '%s%s: %s' % (name, flags, notice.types[2:]), notice.content[:3000])
+            end = b'\r\n--' + m.get_boundary().encode() + b'--\r\n'
+            body = content.replace(b'\r\n..', b'\r\n.')
+            body = body[1:] if body.startswith(b'..') else body
+            if not flags:
+                t.ok(body in notice.returned and notice.content.endswith(end), '  all of it is returned', notice.content[-3000:])
+            else:
+                t.ok(notice.content.endswith(end) and b'\0' not in notice.content and notice.types[2] == 'text/rfc822-headers',
+                     '  its header is returned', notice.content[-3000:])
+        x.g.wait_empty()
+        x.g.stop()
+    t.end_all()
+
+
+def damaged():
+    """Content that is damaged on the disk is not returned, and the notice says why."""
+    far = Peer(answer=lambda line: '451 4.2.0 wait' if line.startswith('RCPT') else None)
+    for kind in ('whole', 'header', 'plain'):
+        x = Case(far, flags=', header_only' if kind == 'header' else '', change=[SLOW_RETRIES])
+        if kind == 'plain':
+            x.change(('flags = { MIME_Format }', 'flags = { }'))
+            x.g.stop()
+            x.g.start()
+        far.answer = lambda line: '451 4.2.0 wait' if line.startswith('RCPT') else None
+        x.send(b'Subject: to be hurt\r\n\r\nhurt me here\r\n', ['a@sink.test'])
+        t.until(lambda: any(r['attempts'] for m in x.g.queue() or () for r in m['recipients']), 'an attempt')
+        t.equal(x.g.stop(), 0, 'stopped')
+        t.ok(hurt(x.folder, b'hurt me here') == 1, 'one record is damaged')
+        x.g.start()
+        far.answer = lambda line: '550 5.1.1 no' if line.startswith('RCPT') else None
+        x.g.ctl('retry')
+        n = x.notices(1)[0]
+        t.ok(b'its content is damaged' in n.content and b'hurt' not in n.content and
+             (kind == 'plain' or n.sound(kind) and n.types[2] == 'text/plain'), kind + ': not returned, and why', n.content)
+        x.g.wait_empty()
+        x.g.stop()
+    t.end_all()
+
+
+def hurt(folder, what):
+    """Changes a byte of it wherever it is in files of the content database."""
+    count = 0
+    for top, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(top, name)
+            if not re.fullmatch(r'[0-9A-F]', os.path.basename(top)):
+                continue
+            with open(path, 'r+b') as f:
+                at = f.read().find(what)
+                if at >= 0:
+                    f.seek(at)
+                    f.write(b'H')
+                    count += 1
+    return count
+
+
 def failing_notices():
     """A notice that cannot be delivered is logged and dropped; there is none about <>."""
     far = Peer(answer=lambda line: '550 5.1.1 no' if line.startswith('RCPT') else None)
@@ -430,4 +525,4 @@ def failing_notices():
 
 
 if __name__ == '__main__':
-    t.main(fields, plain_and_header_only, merged, most_of_them, success_and_delay, utf8, eight_bits, failing_notices)
+    t.main(fields, plain_and_header_only, merged, most_of_them, success_and_delay, utf8, eight_bits, hostile, damaged, failing_notices)
