@@ -6,6 +6,7 @@
 #include "core/msg.h"
 #include "queue/admit.h"
 #include "queue/agents.h"
+#include "queue/attempt.h"
 #include "queue/dest.h"
 #include "queue/dsn.h"
 #include "queue/orders.h"
@@ -18,32 +19,13 @@
 
 enum {
 	CONN_WAIT_USEC = 2000,
-	INLINE_RCPTS = 4,
 	BUSY_RATE = 20,
 	SWEEP_USEC = 60 * USEC_PER_SEC,
 	OBEY_RCPTS = 1000,
 	OBEY_PAUSE_USEC = 20 * USEC_PER_MSEC
 };
 
-struct attempt {
-	struct attempt *next, **prev; /* of the slot */
-	uint64_t id;
-	struct ta *ta;
-	struct lane *lane;
-	struct occ_host *host;
-	int slot;
-	bool confirmed;
-	bool cancelled;
-	usec_t started;
-	struct timer timer;
-	struct qloop *l;
-	uint32_t count;
-	uint32_t *idx;
-	uint32_t few[INLINE_RCPTS];
-};
-
 struct slot {
-	struct attempt *attempts;
 	struct timer timer; /* it must come back until then */
 	struct qloop *l;
 };
@@ -53,15 +35,15 @@ struct sched {
 	struct dests *dests;
 	struct dest *ready, **ready_end;
 	struct loop_task task;
-	struct link_requests *requests; /* attempts by id */
+	struct attempts attempts;
 	struct slot slot[OCC_AGENTS_MAX];
 	struct timer sweep;
 	struct { /* of sched_obey() */
 		struct timer timer;
 		struct obey *now, *next; /* who waits for this walk, for the next one */
 	} obey;
-	struct buf frame, envelope;
-	atomic_uint dest_count, queued_count, attempt_count;
+	struct buf frame;
+	atomic_uint dest_count, queued_count;
 };
 
 static void dest_ready(struct qloop *l, struct dest *d)
@@ -163,110 +145,6 @@ void sched_queue(struct qloop *l, struct ta *ta, const uint32_t *idx, unsigned c
 
 /* ---- attempts */
 
-static void attempt_timeout(struct timer *t)
-{
-	struct attempt *a = caa_container_of(t, struct attempt, timer);
-	struct sched *s = a->l->sched;
-
-	/* Requeued only when smtpc confirms, or has gone: it may be in the middle of the content.
-	 */
-	a->cancelled = true;
-	char id[ID_TEXT_MAX], host[ADDR_TEXT_MAX];
-	id_text(a->ta->id, id);
-	addr_text(&a->host->addr, host);
-	log_event(LOG_LV_WARN, LOG_SEV_WARN, "sched",
-		  "ss_ta=%s, addr=%s, rcpts=%u, sec=%d, stat=longer than delivery_timeout, "
-		  "cancelled",
-		  id, host, a->count, (int)((loop_now(a->l->loop) - a->started) / USEC_PER_SEC));
-	msg_cancel_encode(&(struct msg_cancel){ .attempt = a->id }, &s->frame);
-	agents_send(a->l, a->slot, MSG_cancel, &s->frame);
-}
-
-static struct attempt *attempt_new(struct qloop *l, struct job *j, unsigned count)
-{
-	struct sched *s = l->sched;
-	struct attempt *a = pool_get_zero(&l->attempts);
-	uint64_t req = a ? link_request_add(s->requests, a) : 0;
-
-	if (!req)
-		panic("no memory for an attempt");
-	a->l = l;
-	a->id = agents_attempt_id(l, req);
-	a->ta = j->ta;
-	a->count = count;
-	a->idx = count <= INLINE_RCPTS ? a->few : xmalloc(count * sizeof *a->idx);
-	memcpy(a->idx, j->idx + j->at, count * sizeof *a->idx);
-	a->timer.fn = attempt_timeout;
-	atomic_fetch_add_explicit(&s->attempt_count, 1, memory_order_relaxed);
-	return a;
-}
-
-static void attempt_hook(struct sched *s, struct attempt *a, int slot)
-{
-	a->slot = slot;
-	a->next = s->slot[slot].attempts;
-	a->prev = &s->slot[slot].attempts;
-	if (a->next)
-		a->next->prev = &a->next;
-	s->slot[slot].attempts = a;
-}
-
-static void attempt_unhook(struct attempt *a)
-{
-	*a->prev = a->next;
-	if (a->next)
-		a->next->prev = a->prev;
-}
-
-static void attempt_free(struct attempt *own)
-{
-	struct qloop *l = own->l;
-
-	attempt_unhook(own);
-	loop_timer_stop(l->loop, &own->timer);
-	link_request_take(l->sched->requests, agents_attempt_req(own->id));
-	if (own->idx != own->few)
-		free(own->idx);
-	atomic_fetch_sub_explicit(&l->sched->attempt_count, 1, memory_order_relaxed);
-	pool_put(&l->attempts, own);
-}
-
-/* The copies of a list come from its owner; what the author wanted to hear of was about the list,
- * RFC 3461 5.2.7.1. */
-static void set_sender(struct envelope *e, const struct ta *ta, uint32_t idx)
-{
-	if (ta->env.rcpt[idx].owner) {
-		e->sender = envelope_sender(&ta->env, idx);
-		e->envid = SPAN("");
-		e->ret = ENV_RET_UNSET;
-	}
-	e->owner_count = 0;
-}
-
-/* The whole transaction goes as it came; a part of it is encoded anew, without routes. */
-static struct span part_of(struct sched *s, struct attempt *a)
-{
-	struct ta *ta = a->ta;
-	struct envelope e = ta->env;
-
-	if (a->count == ta->env.rcpt_count && !ta->env.owner_count)
-		return ta->blob;
-	set_sender(&e, ta, a->idx[0]);
-	e.route_count = 0;
-	e.rcpt_count = a->count;
-	e.rcpt = xmalloc(a->count * sizeof *e.rcpt);
-	for (uint32_t i = 0; i < a->count; i++) {
-		e.rcpt[i] = ta->env.rcpt[a->idx[i]];
-		e.rcpt[i].route = ENV_NO_ROUTE;
-		e.rcpt[i].owner = 0;
-	}
-	s->envelope.r = s->envelope.w = 0;
-	if (envelope_encode(&e, &s->envelope))
-		panic("cannot encode a part of an envelope");
-	free(e.rcpt);
-	return buf_span(&s->envelope);
-}
-
 /* Sessions are kept for the next message when the flag says so, and else while mail comes so fast
  * that a new one each time would cost more than it: BUSY_RATE starts in a second. */
 static bool keeps(struct qloop *l, struct dest *d)
@@ -300,12 +178,12 @@ static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
 	unsigned max = d->route.mailer == ROUTE_ESMTP ? o->smtpc_smtp_max_rcpts_per_transaction
 						      : o->smtpc_lmtp_max_rcpts_per_transaction;
 	unsigned left = g->head->count - g->head->at, n = left < max ? left : max;
-	struct attempt *a = attempt_new(l, g->head, n);
+	struct attempt *a =
+		attempt_new(&s->attempts, g->head->ta, g->head->idx + g->head->at, n, slot);
 
 	a->lane = g;
 	a->host = h;
 	a->started = loop_now(l->loop);
-	attempt_hook(s, a, slot);
 	dest_taken(g, n);
 	atomic_fetch_sub_explicit(&s->queued_count, n, memory_order_relaxed);
 	loop_timer_after(l->loop, &a->timer, o->delivery_timeout);
@@ -319,7 +197,7 @@ static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
 				 .gen = a->ta->ref.gen,
 				 .off = a->ta->ref.off,
 				 .len = a->ta->ref.len,
-				 .envelope = part_of(s, a) };
+				 .envelope = attempt_envelope(a) };
 	if (msg_deliver_encode(&m, &s->frame))
 		panic("cannot encode a delivery");
 	agents_send(l, slot, MSG_deliver, &s->frame);
@@ -469,14 +347,6 @@ static void requeue(struct attempt *a)
 	slot_free(l, d, h);
 }
 
-static bool has_idx(const struct attempt *a, uint32_t idx)
-{
-	for (uint32_t i = 0; i < a->count; i++)
-		if (a->idx[i] == idx)
-			return true;
-	return false;
-}
-
 /* The host did not take us at all and there are others: the next one at once, it is no failed
  * attempt. */
 static bool try_next_host(struct attempt *a)
@@ -510,7 +380,7 @@ static void apply(struct attempt *a, struct span rcpts, bool relayed, bool unrea
 		outcome_notify(o, a->lane->dest->route.mailer == ROUTE_ESMTP ? DSN_RELAYED
 									     : DSN_DELIVERED);
 	while ((rc = msg_rcpt_result_next(&rcpts, &r)) == 1) {
-		if (has_idx(a, r.idx) && !outcome_has(o, r.idx))
+		if (attempt_has(a, r.idx) && !outcome_has(o, r.idx))
 			outcome_add(o, &r);
 	}
 	for (uint32_t i = 0; i < a->count; i++) {
@@ -538,10 +408,10 @@ static bool any_done(struct span rcpts)
 static void on_result(struct qloop *l, uint64_t attempt, struct span body)
 {
 	struct msg_result m;
-	struct attempt *a = link_request_peek(l->sched->requests, agents_attempt_req(attempt));
+	struct attempt *a = attempt_find(&l->sched->attempts, attempt);
 
 	/* Unknown: a repeated one, or of an attempt before our restart (see on_state). */
-	if (!a || a->id != attempt || msg_result_decode(body, &m) || m.ta != a->ta->id)
+	if (!a || msg_result_decode(body, &m) || m.ta != a->ta->id)
 		return;
 	struct dest *d = a->lane->dest;
 	struct occ_host *h = a->host;
@@ -578,8 +448,8 @@ static void on_state(struct qloop *l, int slot, struct span body)
 	struct qloop *owner = &l->q->loop[m.attempt >> 58];
 	if (owner >= l->q->loop + l->q->loop_count || owner != l)
 		return;
-	struct attempt *a = link_request_peek(l->sched->requests, agents_attempt_req(m.attempt));
-	if (a && a->id == m.attempt && a->slot == slot)
+	struct attempt *a = attempt_find(&l->sched->attempts, m.attempt);
+	if (a && a->slot == slot)
 		a->confirmed = true;
 }
 
@@ -588,7 +458,7 @@ static void on_gone(struct qloop *l, int slot)
 	struct attempt *a;
 
 	loop_timer_stop(l->loop, &l->sched->slot[slot].timer);
-	while ((a = l->sched->slot[slot].attempts))
+	while ((a = l->sched->attempts.of_slot[slot]))
 		requeue(a);
 }
 
@@ -613,7 +483,7 @@ static void on_back(struct qloop *l, int slot)
 	struct attempt *next;
 
 	loop_timer_stop(l->loop, &l->sched->slot[slot].timer);
-	for (struct attempt *a = l->sched->slot[slot].attempts; a; a = next) {
+	for (struct attempt *a = l->sched->attempts.of_slot[slot]; a; a = next) {
 		next = a->next;
 		if (!a->confirmed)
 			requeue(a);
@@ -746,8 +616,6 @@ int sched_new(struct qloop *l)
 	s->ready_end = &s->ready;
 	s->task.fn = dest_run_all;
 	s->dests = dests_new(l, dest_timer);
-	s->requests = link_requests_new();
-	pool_init(&l->attempts, sizeof(struct attempt), SIZE_MAX);
 	for (int i = 0; i < OCC_AGENTS_MAX; i++) {
 		s->slot[i].l = l;
 		s->slot[i].timer.fn = slot_timeout;
@@ -755,7 +623,7 @@ int sched_new(struct qloop *l)
 	s->sweep.fn = sweep;
 	s->obey.timer.fn = obey_piece;
 	loop_timer_after(l->loop, &s->sweep, USEC_PER_SEC);
-	return s->requests ? 0 : -ENOMEM;
+	return attempts_init(&s->attempts, l);
 }
 
 void sched_init(void)
@@ -811,5 +679,5 @@ void sched_numbers(const struct qloop *l, struct sched_numbers *out)
 
 	out->destinations = atomic_load(&s->dest_count);
 	out->queued = atomic_load(&s->queued_count);
-	out->attempts = atomic_load(&s->attempt_count);
+	out->attempts = atomic_load(&s->attempts.count);
 }
