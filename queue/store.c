@@ -447,7 +447,7 @@ int store_write(struct store *s, struct store_batch *b)
 
 	if (!s->db)
 		return -EIO;
-	rocks.write(s->db, s->write, b->b, &err);
+	rocks_write(s->db, s->write, b->b, &err);
 	int rc = tell(s, err);
 	if (!rc)
 		rocks.writebatch_clear(b->b);
