@@ -473,7 +473,7 @@ static void on_lost(struct qloop *l, int slot)
 {
 	struct slot *s = &l->sched->slot[slot];
 
-	for (struct attempt *a = s->attempts; a; a = a->next)
+	for (struct attempt *a = l->sched->attempts.of_slot[slot]; a; a = a->next)
 		a->confirmed = false;
 	loop_timer_after(l->loop, &s->timer, qmgr_live(l->q)->wait_for_client);
 }
