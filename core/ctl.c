@@ -447,6 +447,11 @@ out:
 	return NULL;
 }
 
+void ctl_wait(struct ctl_server *s, bool wait)
+{
+	loop_io_mod(s->loop, &s->io, wait ? 0 : EPOLLIN);
+}
+
 void ctl_free(struct ctl_server *s)
 {
 	if (!s)

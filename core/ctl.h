@@ -38,6 +38,8 @@ struct ctl_server;
  * built in. NULL: *error is -errno. */
 struct ctl_server *ctl_listen(struct loop *l, const char *path, const struct ctl_verb *verbs,
 			      void *ctx, int *error);
+/* Those who connect from now on wait in the kernel's queue until it is called with false. */
+void ctl_wait(struct ctl_server *s, bool wait);
 void ctl_free(struct ctl_server *s);
 /* The loop of the server: go on with a request that said CTL_WAIT. */
 void ctl_resume(struct ctl_request *rq);

@@ -95,11 +95,20 @@ static const struct ctl_verb verbs[] = {
 	{ NULL, NULL, NULL, NULL },
 };
 
+static struct ctl_server *server;
+
 int qadmin_listen(struct qmgr *q)
 {
 	int error = 0;
 
-	gauges_start(q);
-	ctl_listen(q->loop[0].loop, q->opt.control_socket, verbs, q, &error);
+	server = ctl_listen(q->loop[0].loop, q->opt.control_socket, verbs, q, &error);
+	if (server)
+		ctl_wait(server, true);
 	return error;
+}
+
+void qadmin_open(struct qmgr *q)
+{
+	gauges_start(q);
+	ctl_wait(server, false);
 }

@@ -7,7 +7,8 @@
 #define QUEUE_QADMIN_H
 #include "queue/qmgr.h"
 
-/* 0 or -errno. */
+/* Who connects waits until qadmin_open(): the database need not be open yet. 0 or -errno. */
 int qadmin_listen(struct qmgr *q);
+void qadmin_open(struct qmgr *q);
 
 #endif

@@ -323,12 +323,17 @@ static void reload_signal(void *ctx)
 	live_reload(&qm, NULL);
 }
 
-static void listen_smtps(void)
+/* Clients are greeted and tools are heard while the database is being opened; tools are answered
+ * when it is. */
+static void listen_early(void)
 {
 	int rc = intake_listen(&qm, qm.global.smtps_socket);
 
 	if (rc)
 		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.global.smtps_socket,
+		      strerror(-rc));
+	if ((rc = qadmin_listen(&qm)))
+		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.opt.control_socket,
 		      strerror(-rc));
 }
 
@@ -338,9 +343,6 @@ static void listen_others(void)
 
 	if ((rc = agents_listen(&qm, qm.global.smtpc_socket)))
 		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.global.smtpc_socket,
-		      strerror(-rc));
-	if ((rc = qadmin_listen(&qm)))
-		fatal(EX_CANTCREAT, "cannot listen on %s: %s", qm.opt.control_socket,
 		      strerror(-rc));
 }
 
@@ -399,6 +401,7 @@ static void opened(struct qloop *l, void *arg)
 	if (reclaim_start(&qm))
 		fatal(EX_OSERR, "cannot start a thread");
 	listen_others();
+	qadmin_open(&qm);
 	feedback_start(&qm);
 	intake_open(&qm);
 	signals = (struct process_signals){ .terminate = terminate, .reload = reload_signal };
@@ -436,7 +439,7 @@ int main(int argc, char **argv)
 	check_room(qm.opt.defedb_log_directory);
 	tables();
 	make_loops();
-	listen_smtps();
+	listen_early();
 	start_loops();
 	if (thread_start(&opener.thread, "opener", THREAD_ANY_CPU, opener_main, NULL))
 		fatal(EX_OSERR, "cannot start a thread");

@@ -141,6 +141,7 @@ static int send_all(int fd, const char *request)
 struct answer {
 	struct buf b; /* not copied yet: may be the mark, or the begin of an error */
 	bool mark;
+	bool answered;
 	int exit; /* not 0: it is an error */
 };
 
@@ -226,10 +227,16 @@ int tool_ask(const struct tool_spool *t, const char *request, bool mark)
 
 		if (n < 0 && to && errno == EINTR)
 			continue;
+		/* It ended before it took the connection. */
+		if (n < 0 && errno == ECONNRESET && !a.exit && !a.answered) {
+			close(fd);
+			return TOOL_NOT_RUNNING;
+		}
 		if (n < 0 && !(errno == ECONNRESET && a.exit))
 			fatal(EX_IOERR, "%s: %s", t->socket, strerror(errno));
 		if (n <= 0)
 			break;
+		a.answered = true;
 		buf_wrote(&a.b, (size_t)n);
 		copy(&a, false);
 	}
