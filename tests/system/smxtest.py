@@ -400,7 +400,7 @@ class Gateway:
         """Greets, and all that goes on behind the first greetings has come to its end."""
         until(self.greets, 'a greeting on port %d' % self.port, limit)
         if 'control_socket' not in read(self.conf):
-            until(lambda: self.listens('qmgrctlsock'), 'qmgr has its database', limit)
+            until(lambda: self.alive() or self.ctl('status', limit), 'qmgr has its database', limit)
         until(lambda: self.listens('qmsmtps/smtps.ctl'), 'smtps has its content database', limit)
 
     def listens(self, name):

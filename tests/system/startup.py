@@ -48,6 +48,15 @@ class Client:
         self.s.sendall(b'Subject: early\r\n\r\ntext\r\n.\r\n')
 
 
+def ask(g, text):
+    """A question to qmgr's control socket, sent; the answer is to be read."""
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(t.LONG)
+    s.connect(os.path.relpath(g.path('qmgrctlsock')))
+    s.sendall(text.encode() + b'\n')
+    return s
+
+
 def blocked_gateway(name):
     """A gateway that was stopped cleanly, with the FIFO in place; and what to write into that."""
     folder = t.tmpdir(name)
@@ -71,12 +80,14 @@ def greeted_early():
     g, text = blocked_gateway('early')
     g.launch()
     t.until(g.greets, 'a greeting while the database is not open')
-    t.ok(not g.listens('qmgrctlsock'), 'clients are greeted before the database is open')
+    tool = ask(g, 'status')
     c = Client(g.port)
-    t.equal(c.reply(), '220', 'one more')
+    t.equal(c.reply(), '220', 'clients are greeted before the database is open')
     c.send()
     t.ok(c.is_silent(), 'what it sends is not confirmed while the database is not open')
+    t.ok(not select.select([tool], [], [], 0)[0], 'nor is a tool answered')
     unblock(g, text)
+    t.ok(b'smX qmgr' in tool.recv(65536), 'its question waited')
     t.equal(c.reply(), '250', 'but when it is')
     g.wait_ready()
     t.until(lambda: g.queue() == [], 'the message is delivered')
