@@ -18,14 +18,17 @@ static inline struct span store_key_span(const struct store_key *k)
 {
 	return span_of(k->b, k->n);
 }
+/* ibdb and defedb: of a transaction, and behind it of its recipients. */
 struct store_key store_key_ta(uint64_t ta);
 struct store_key store_key_rcpt(uint64_t ta, uint32_t idx);
+/* The index by time: when a recipient is due. */
 struct store_key store_key_due(usec_t wall, uint64_t ta, uint32_t idx);
 struct store_key store_key_word(const char *word);      /* meta: "format", "ids" */
 struct store_key store_key_segment(uint64_t seg);       /* meta: 's' + seg */
 struct store_key store_key_file(uint64_t ta);           /* meta: 'f' + ta: own file is finished */
 struct store_key store_key_suspension(uint64_t number); /* meta: 'p' + number */
 struct store_key store_key_park(uint64_t park);         /* meta: 'd' + number: its head */
+/* The recipients that are parked under one number. */
 struct store_key store_key_parked(uint64_t park, uint64_t ta, uint32_t idx);
 /* What kind of ibdb or defedb key: true and the parts; *is_rcpt: with a recipient. */
 bool store_key_parse(struct span key, uint64_t *ta, uint32_t *idx, bool *is_rcpt);

@@ -20,14 +20,14 @@ ssize_t __real_pwrite(int fd, const void *p, size_t n, off_t at);
 ssize_t __real_pwritev(int fd, const struct iovec *v, int n, off_t at);
 int __real_unlink(const char *path);
 void __real_rocks_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksdb_writebatch_t *b,
-			  char **err);
+			char **err);
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 ssize_t __wrap_pwrite(int fd, const void *p, size_t n, off_t at);
 ssize_t __wrap_pwritev(int fd, const struct iovec *v, int n, off_t at);
 int __wrap_unlink(const char *path);
 void __wrap_rocks_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksdb_writebatch_t *b,
-			  char **err);
+			char **err);
 
 void sim_crash(void)
 {
@@ -119,7 +119,7 @@ int __wrap_unlink(const char *path)
 /* Half of the failures are written all the same, as a sync that fails behind a write: then keys are
  * put twice. */
 void __wrap_rocks_write(rocksdb_t *db, const rocksdb_writeoptions_t *o, rocksdb_writebatch_t *b,
-			  char **err)
+			char **err)
 {
 	point();
 	unsigned left = atomic_load(&bad_batches);
