@@ -18,7 +18,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { PAGE_MESSAGES = 1000, TAIL_BUCKETS = 1024 };
+/* STOP_MS: for the end of a qmgr that does not answer any more. */
+enum { PAGE_MESSAGES = 1000, TAIL_BUCKETS = 1024, STOP_MS = 5000, TRIES = 3 };
 
 struct show {
 	bool json;
@@ -95,12 +96,8 @@ static int from_database(struct tool_spool *t, struct span text, bool json)
 	struct show s = { .json = json };
 	struct select_error e;
 	struct select *select = select_parse(text, &e);
-	pid_t pid = tool_database_user(t);
 	char why[600];
 
-	if (pid)
-		fatal(EX_TEMPFAIL, "qmgr (process %d) is starting or stopping, try again",
-		      (int)pid);
 	thread_main_register();
 	aq_init(4 * TAIL_BUCKETS);
 	parks_init();
@@ -130,6 +127,29 @@ static bool has_database(const struct tool_spool *t)
 
 	snprintf(path, sizeof path, "%sCURRENT", t->opt.defedb_base_directory);
 	return access(path, F_OK) == 0;
+}
+
+/* Asks qmgr, also one that starts when the former stops; without any, the database. */
+static int ask(struct tool_spool *t, const char *request, struct span text, bool json)
+{
+	for (unsigned tries = 1;; tries++) {
+		int rc = tool_ask(t, request, TOOL_MARKED);
+
+		if (rc != TOOL_NOT_RUNNING && rc != TOOL_GONE)
+			return rc;
+		pid_t pid = tool_database_user(t);
+		/* Its sockets are closed before its locks. */
+		if (pid && (tries == TRIES || !tool_wait_end(pid, STOP_MS)))
+			fatal(EX_TEMPFAIL, "qmgr (process %d) is starting or stopping, try again",
+			      (int)pid);
+		if (!pid && has_database(t))
+			return from_database(t, text, json);
+		if (!pid)
+			break;
+	}
+	if (!json)
+		puts("Mail queue is empty");
+	return fflush(stdout) ? EX_IOERR : EX_OK;
 }
 
 int main(int argc, char **argv)
@@ -176,12 +196,5 @@ int main(int argc, char **argv)
 	buf_printf(&request, "list %s mark %.*s", json ? "json" : "text", (int)buf_len(&text),
 		   buf_span(&text).p);
 	buf_add(&request, "", 1);
-	int rc = tool_ask(&t, request.p, true);
-	if (rc != TOOL_NOT_RUNNING)
-		return rc;
-	if (has_database(&t))
-		return from_database(&t, buf_span(&text), json);
-	if (!json)
-		puts("Mail queue is empty");
-	return fflush(stdout) ? EX_IOERR : EX_OK;
+	return ask(&t, request.p, buf_span(&text), json);
 }

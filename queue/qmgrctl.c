@@ -19,7 +19,8 @@ struct words {
 	struct buf request;
 	char **word;
 	int count, at;
-	bool json, mark;
+	bool json;
+	enum tool_whole whole;
 	const char *flag_e, *flag_n, *flag_b;
 	bool flag_c, flag_d, flag_m, flag_a;
 };
@@ -73,6 +74,8 @@ static void no_more_words(const struct words *w, int count)
 static void build_plain(const struct command *c, struct words *w)
 {
 	no_more_words(w, strcmp(c->name, "log_level") ? 0 : 1);
+	if (!strcmp(c->name, "suspensions"))
+		w->whole = TOOL_MAY_BE_EMPTY;
 	put(w, c->name);
 	if (w->json)
 		put(w, "json");
@@ -99,7 +102,7 @@ static void build_select(const struct command *c, struct words *w)
 static void build_list(const struct command *c, struct words *w)
 {
 	put(w, w->json ? "list json mark" : "list text mark");
-	w->mark = true;
+	w->whole = TOOL_MARKED;
 	put_selector(c, w);
 }
 
@@ -109,7 +112,7 @@ static void build_show(const struct command *c, struct words *w)
 		fatal(EX_USAGE, "-c and -j do not go together");
 	put(w, "show");
 	put(w, w->json ? "json mark" : w->flag_c ? "content mark" : "text mark");
-	w->mark = true;
+	w->whole = TOOL_MARKED;
 	put_selector(c, w);
 }
 
@@ -197,6 +200,7 @@ static void build_top(const struct command *c, struct words *w)
 	uint64_t n;
 	size_t i = 0;
 
+	w->whole = TOOL_MAY_BE_EMPTY;
 	put(w, c->name);
 	if (w->flag_n && span_u64(span_str(w->flag_n), 100000, &n))
 		fatal(EX_USAGE, "-n wants a number up to 100000, not '%s'", w->flag_n);
@@ -316,7 +320,7 @@ static const struct command *find(const char *name)
 int main(int argc, char **argv)
 {
 	const char *dir = NULL, *socket = NULL, *conf = NULL;
-	struct words w = { .json = false };
+	struct words w = { .whole = TOOL_SAYS_SOMETHING };
 	struct tool_spool t;
 	unsigned version = 0;
 	bool reload = false;
@@ -362,8 +366,12 @@ int main(int argc, char **argv)
 	c->build(c, &w);
 	buf_add(&w.request, "", 1);
 	tool_begin(&t, dir, conf, socket);
-	int rc = tool_ask(&t, w.request.p, w.mark);
+	int rc = tool_ask(&t, w.request.p, w.whole);
 	if (rc == TOOL_NOT_RUNNING)
 		fatal(EX_UNAVAILABLE, "%s: nobody listens there; is qmgr running?", t.socket);
+	if (rc == TOOL_GONE)
+		fatal(EX_PROTOCOL, "qmgr stopped before it answered%s",
+		      c->needs_selector || reload ? ", it may have done it; ask again when it runs"
+						  : "");
 	return rc;
 }

@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -206,9 +208,17 @@ static int finish(struct answer *a)
 	return a->exit;
 }
 
-int tool_ask(const struct tool_spool *t, const char *request, bool mark)
+/* No answer at all is the end of qmgr, if it did not read all that was sent, or would say something. */
+static bool is_gone(ssize_t n, const char *room, int sent, enum tool_whole whole)
 {
-	struct answer a = { .mark = mark };
+	if (n < 0)
+		return room && errno == ECONNRESET;
+	return n == 0 && (sent || whole != TOOL_MAY_BE_EMPTY);
+}
+
+int tool_ask(const struct tool_spool *t, const char *request, enum tool_whole whole)
+{
+	struct answer a = { .mark = whole == TOOL_MARKED };
 	int fd = sock_connect_unix(t->socket), rc;
 
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
@@ -227,10 +237,10 @@ int tool_ask(const struct tool_spool *t, const char *request, bool mark)
 
 		if (n < 0 && to && errno == EINTR)
 			continue;
-		/* It ended before it took the connection. */
-		if (n < 0 && errno == ECONNRESET && !a.exit && !a.answered) {
+		if (!a.answered && is_gone(n, to, rc, whole)) {
 			close(fd);
-			return TOOL_NOT_RUNNING;
+			buf_release(&a.b);
+			return TOOL_GONE;
 		}
 		if (n < 0 && !(errno == ECONNRESET && a.exit))
 			fatal(EX_IOERR, "%s: %s", t->socket, strerror(errno));
@@ -258,6 +268,17 @@ pid_t tool_database_user(const struct tool_spool *t)
 	int rc = fcntl(fd, F_GETLK, &lock);
 	close(fd);
 	return rc || lock.l_type == F_UNLCK ? 0 : lock.l_pid;
+}
+
+bool tool_wait_end(pid_t pid, int limit_ms)
+{
+	struct pollfd p = { .fd = pidfd_open(pid, 0), .events = POLLIN };
+
+	if (p.fd < 0)
+		return errno == ESRCH;
+	bool ended = poll(&p, 1, limit_ms) == 1;
+	close(p.fd);
+	return ended;
 }
 
 struct store *tool_open_store(const struct tool_spool *t, char *why, size_t cap)

@@ -35,13 +35,17 @@ void tool_selector(char **word, int count, struct buf *text);
 
 /* Sends the request to qmgr and copies the answer to stdout. What begins with "error: " goes to
  * stderr, with what follows; the kind that may stand behind it ("usage: ", "config: ", "denied: ",
- * "busy: ") makes the exit code. mark: the answer ends with a line ".", which is not copied: without
- * it the answer is cut. Returns an exit code, or TOOL_NOT_RUNNING: nobody listens. */
-enum { TOOL_NOT_RUNNING = -1 };
-int tool_ask(const struct tool_spool *t, const char *request, bool mark);
+ * "busy: ") makes the exit code. A marked answer ends with a line ".", which is not copied: without
+ * it the answer is cut. Returns an exit code; TOOL_NOT_RUNNING: nobody listens; TOOL_GONE: qmgr
+ * ended before it answered anything, and may have done what was asked. */
+enum tool_whole { TOOL_MAY_BE_EMPTY = 0, TOOL_SAYS_SOMETHING, TOOL_MARKED };
+enum { TOOL_NOT_RUNNING = -1, TOOL_GONE = -2 };
+int tool_ask(const struct tool_spool *t, const char *request, enum tool_whole whole);
 
 /* Who has the database open: a process id, or 0. */
 pid_t tool_database_user(const struct tool_spool *t);
+/* Waits until the process has ended, at most so many ms. False: it still runs. */
+bool tool_wait_end(pid_t pid, int limit_ms);
 /* The database, for reading only. NULL: there is none. */
 struct store *tool_open_store(const struct tool_spool *t, char *why, size_t cap);
 

@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import select
 import smtplib
 import socket
 import stat
 import subprocess
+import sys
 import time
 
 import smxtest as t
@@ -293,6 +295,83 @@ def listings():
     t.equal(parse_mailq(run(g, 'mailq')[1]).keys(), rows.keys(), 'also for people')
 
 
+class Dying:
+    """Stands in for a qmgr that ends: listens on its socket, takes a question or not, says something or not, and is gone."""
+
+    def __init__(self, g):
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.settimeout(t.LONG)
+        if os.path.exists(g.path('qmgrctlsock')):
+            os.unlink(g.path('qmgrctlsock'))
+        self.s.bind(os.path.relpath(g.path('qmgrctlsock')))
+        t.own(g.path('qmgrctlsock'))
+        self.s.listen()
+
+    def ask(self, g, *argv):
+        p = subprocess.Popen([os.path.join(t.BIN, argv[0]), *argv[1:]], cwd=g.spool, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env=t.leaky_env(), **t.demote())
+        select.select([self.s], [], [], t.LONG)     # it is connected
+        return p
+
+    def end(self, answer):
+        """None: the question is never taken."""
+        if answer is None:
+            return self.s.close()
+        c = self.s.accept()[0]
+        c.settimeout(t.LONG)
+        while not c.recv(4096).endswith(b'\n'):
+            pass
+        self.s.close()
+        c.sendall(answer)
+        c.close()
+
+
+def result(p):
+    out, err = p.communicate(timeout=t.LONG)
+    return p.returncode, out, err
+
+
+def waits_for_process(p):
+    try:
+        fd = '/proc/%d/fd/' % p.pid
+        return p.poll() is not None or any('pidfd' in os.readlink(fd + n) for n in os.listdir(fd))
+    except OSError:
+        return False
+
+
+def gone():
+    """A qmgr that ends while it is asked."""
+    folder = t.tmpdir('iface')
+    g = gateway(folder, t.free_port())
+    one = send(g, 'a@source.test', ['x@to.test'])
+    g.stop()
+    for what, answer in (('before it takes the question', None), ('before it answers', b'')):
+        for argv, code, says in ((('mailq', '-j'), 0, ''), (('qmgrctl', 'status'), 76, 'stopped before'), (('qmgrctl', 'suspensions'), 76, 'stopped before'),
+                                 (('qmgrctl', 'hold', one), 76, 'may have done it')):
+            if argv[1] == 'suspensions' and answer is not None:
+                continue                            # that is an answer: there are none
+            d = Dying(g)
+            p = d.ask(g, *argv)
+            d.end(answer)
+            rc, out, err = result(p)
+            t.ok(rc == code and says in err and (one in out) == (argv[0] == 'mailq'), '%s: qmgr ends %s' % (' '.join(argv[:2]), what), (rc, out, err))
+    d = Dying(g)
+    p = d.ask(g, 'mailq')
+    d.end(b'what is here is cut\n')
+    t.equal(result(p)[0], 76, 'in the middle of its answer')
+    # Its sockets are gone, its lock is not yet.
+    lock = subprocess.Popen([sys.executable, '-c', 'import fcntl, sys; f = open(sys.argv[1], "r+"); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); sys.stdin.read()',
+                             g.path('defedb/LOCK')], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    lock.stdout.readline()
+    d = Dying(g)
+    p = d.ask(g, 'mailq', '-j')
+    d.end(b'')
+    t.until(lambda: waits_for_process(p), 'mailq waits for the end of qmgr')
+    lock.communicate()
+    rc, out, err = result(p)
+    t.ok(rc == 0 and one in out, 'mailq looks into the database when qmgr has left it', (rc, out, err))
+
+
 def maps():
     """createmap: what it says, and that a bad file leaves the map alone."""
     folder = t.tmpdir('iface')
@@ -313,4 +392,4 @@ def maps():
 
 
 if __name__ == '__main__':
-    t.main(metrics, rights, where, listings, maps)
+    t.main(metrics, rights, where, listings, gone, maps)
