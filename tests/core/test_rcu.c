@@ -83,10 +83,11 @@ static void run(void *arg)
 	for (uint64_t i = 0; i < NODES; i++)
 		lfht_remove(ht, &all[i].node);
 	ok(walk(ht) == 0, "and none afterwards");
+	/* It waits for the table's own thread, which may wait for this one. */
 	rcu_offline();
 	synchronize_rcu();
-	rcu_online();
 	cds_lfht_destroy(ht, NULL);
+	rcu_online();
 	free(all);
 }
 
