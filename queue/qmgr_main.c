@@ -48,19 +48,26 @@ static struct process_signals signals;
 static struct recovered found;
 static struct keeper *keeper;
 
+/* What ends when the disk is well, somebody makes room or another process ends: mcp tries again.
+ * -EIO of RocksDB is all that it has no word for. */
+static int exit_of(int error, const char *why)
+{
+	bool ends = error == -EBUSY || error == -ENOSPC || error == -EDQUOT || error == -EROFS ||
+		    (error == -EIO &&
+		     (strstr(why, "Input/output error") || strstr(why, "Read-only file system")));
+
+	return ends ? EX_TEMPFAIL : EX_CONFIG;
+}
+
 /* RocksDB calls a missing file an I/O error. */
 static const char *advice(int error, const char *why)
 {
 	bool damaged = error == -EUCLEAN || error == -ENOENT ||
 		       (error == -EIO && strstr(why, "No such file"));
 
+	if (exit_of(error, why) == EX_TEMPFAIL)
+		return "; qmgr tries again";
 	return damaged ? "; cdbctl rebuild makes a new one, rebuild -n lists first" : "";
-}
-
-/* What ends when somebody makes room or another process ends: mcp tries again. */
-static int exit_of(int error)
-{
-	return error == -EBUSY || error == -ENOSPC || error == -EDQUOT ? EX_TEMPFAIL : EX_CONFIG;
 }
 
 /* On a full disk RocksDB does not open but abort. */
@@ -119,18 +126,21 @@ static void open_store(void)
 	};
 	qm.store = store_open(&qm.store_setup, &error, why, sizeof why, &created);
 	if (!qm.store) {
-		open_failed(exit_of(error), why, 0, advice(error, why));
+		open_failed(exit_of(error, why), why, 0, advice(error, why));
 		return;
 	}
+	log_event(LOG_LV_INFO, LOG_SEV_INFO, "qmgr", "stat=database is open, cache_bytes=%llu",
+		  (unsigned long long)store_cache_bytes(qm.store));
 	error = qclock_start(qm.store, o->queue_return_timeout);
 	if (error) {
-		open_failed(exit_of(error), store_error(), error, advice(error, store_error()));
+		open_failed(exit_of(error, store_error()), store_error(), error,
+			    advice(error, store_error()));
 		return;
 	}
 	tell_clock();
 	error = recover(&qm, created, &found, why, sizeof why);
 	if (error) {
-		open_failed(exit_of(error), why, error, advice(error, why));
+		open_failed(exit_of(error, why), why, error, advice(error, why));
 		return;
 	}
 	if (created && found.replayed)
@@ -142,7 +152,8 @@ static void open_store(void)
 	if (!error)
 		error = suspend_load(&qm);
 	if (error) {
-		open_failed(exit_of(error), store_error(), 0, advice(error, store_error()));
+		open_failed(exit_of(error, store_error()), store_error(), 0,
+			    advice(error, store_error()));
 		return;
 	}
 	damage_watch();

@@ -20,6 +20,7 @@
 	F(block_based_options_set_filter_policy)                                                   \
 	F(cache_create_lru)                                                                        \
 	F(cache_destroy)                                                                           \
+	F(cache_get_capacity)                                                                      \
 	F(close)                                                                                   \
 	F(column_family_handle_destroy)                                                            \
 	F(create_iterator_cf)                                                                      \
@@ -51,7 +52,6 @@
 	F(options_set_keep_log_file_num)                                                           \
 	F(options_set_max_background_jobs)                                                         \
 	F(options_set_max_file_opening_threads)                                                    \
-	F(options_set_max_log_file_size)                                                           \
 	F(options_set_max_total_wal_size)                                                          \
 	F(options_set_paranoid_checks)                                                             \
 	F(options_set_stats_dump_period_sec)                                                       \

@@ -24,6 +24,7 @@ enum {
 	DEFERRED_FORMAT = 3,
 	PARK_FORMAT = 1
 };
+enum { NO_LEVEL = 5 }; /* above the levels of RocksDB's messages */
 enum { DEFERRED_HELD = 1u << 0, DEFERRED_FORCED = 1u << 1 };
 
 static const char *const family_name[STORE_FAMILIES] = { "default", "ibdb", "defedb", "due",
@@ -102,8 +103,9 @@ static rocksdb_options_t *make_options(struct store *s, const struct store_setup
 		o, set->log_bytes / 4 < (4u << 20) ? 4u << 20 : set->log_bytes / 4);
 	rocks.options_set_max_background_jobs(o, 2);
 	rocks.options_set_keep_log_file_num(o, 2);
-	rocks.options_set_max_log_file_size(o, 1 << 20);
-	rocks.options_set_info_log_level(o, 2);
+	/* Nothing goes into LOG: when it cannot be written RocksDB 7.8 ends the process by an assertion.
+	 * Its errors come with the next write. With a limit of size it would write a header. */
+	rocks.options_set_info_log_level(o, NO_LEVEL);
 	rocks.options_set_wal_recovery_mode(o, recovery_mode);
 	rocks.options_set_paranoid_checks(o, 1);
 	rocks.options_set_disable_auto_compactions(o, set->no_compaction);
@@ -376,6 +378,11 @@ struct store *store_open(const struct store_setup *set, int *error, char *why, s
 		return NULL;
 	}
 	return s;
+}
+
+uint64_t store_cache_bytes(const struct store *s)
+{
+	return rocks.cache_get_capacity(s->cache);
 }
 
 int store_reopen(struct store *s, const struct store_setup *set)

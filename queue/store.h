@@ -53,6 +53,8 @@ struct store_setup {
  * *created: the database is new. */
 struct store *store_open(const struct store_setup *s, int *error, char *why, size_t cap,
 			 bool *created);
+/* What the cache may hold, as RocksDB has it. Not while it is reopened. */
+uint64_t store_cache_bytes(const struct store *s);
 /* Before a clean stop: the next start then has no log to replay before it takes mail. Blocks; errors
  * leave the log as it is. */
 void store_empty_log(struct store *s);

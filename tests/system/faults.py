@@ -8,6 +8,7 @@ TAP. Details in smxtest.py.
 """
 import os
 import re
+import signal
 import time
 
 import diskimage
@@ -15,6 +16,7 @@ import smxtest as t
 
 ENDLESS = ('-m', '0', '--time', '1h', '--tolerant', '--timeout', '30s')
 FAST = 'smtpc { initial_connections = 20; max_connections = 40; }'
+TABLES = FAST + ' DEFEDB { KBytes_written_for_checkpointing = 1; delay_between_2_checkpoints = 0; }'
 DEFAULT_LOAD = (('-s', '10', '-R', '300/s', '-d'),)
 
 
@@ -47,6 +49,11 @@ class Trouble:
     def over(self, switch=1):
         self.shim.switch(switch, False)
 
+    def kill(self, component):
+        pid = self.g.pids()[component]
+        os.kill(pid, signal.SIGKILL)
+        t.until(lambda: 'component=%s, pid=%d, status=signal 9' % (component, pid) in self.g.log('mcp'), '%s: %s is killed' % (self.name, component))
+
     def stop_sources(self):
         self.results = [s.stop() for s in self.sources]
         self.errors = sorted({e for r in self.results for e in r['errors']})
@@ -55,7 +62,7 @@ class Trouble:
     def count(self, field):
         return sum(r[field] for r in self.results)
 
-    def finish(self, duplicates=0, retry=True):
+    def finish(self, duplicates=0, retry=True, killed=False):
         if not hasattr(self, 'results'):
             self.stop_sources()
         self.g.wait_empty(retry=retry)
@@ -71,7 +78,7 @@ class Trouble:
         if duplicates is not None:
             t.ok(r['duplicates'] <= duplicates, '%s: %d arrived twice, at most %d' % (self.name, r['duplicates'], duplicates))
         t.equal(re.findall(r'.*(?:panic|sev=ALERT).*', ''.join(self.log.values())), [], self.name + ': no panic')
-        t.equal(re.findall(r'.*func=exit.*', self.log['mcp']), [], self.name + ': no program ended')
+        t.equal(re.findall(r'.*func=exit.*%s' % ('it stays down' if killed else ''), self.log['mcp']), [], self.name + ': no program ended')
         t.drop(self.folder)
         return r
 
@@ -222,6 +229,38 @@ def database_log_is_full():
     database_log('ENOSPC', '452')
 
 
+def database_tables(error, code):
+    """Table files, MANIFEST and CURRENT cannot be made: qmgr lives, and comes when it is started meanwhile."""
+    name = 'tables-' + error
+    x = Trouble(name, ' '.join('%s:%s:s1:/defedb/:qmgr' % (call, error) for call in ('write', 'open', 'sync')), qmgr=TABLES)
+    x.more()
+    for n in range(2):
+        x.fails(2)
+        t.until(lambda: x.g.stats().get('db_errors', 0) > n, name + ': qmgr counts it')
+        one = t.Source(x.folder, x.g.port, '-m', '3', name='probe%d' % n).wait()
+        t.ok(one['accepted'] == 0 and any(code in e for e in one['errors']), '%s: refused with %s' % (name, code), one)
+        x.over()
+        x.more(100)
+    x.fails(2)
+    x.stop_sources()
+    x.kill('qmgr')
+    t.until(lambda: re.search('func=exit, component=qmgr.*exit 75', x.g.log('mcp')), name + ': qmgr is tried again')
+    x.over()
+    x.g.wait_ready()
+    x.finish(duplicates=None, killed=True)
+    x.says('qmgr', 'database write failed')
+    x.says('qmgr', 'database is back')
+    x.says('qmgr', 'sev=CRIT, database in .*; qmgr tries again')
+
+
+def database_tables_fail():
+    database_tables('EIO', '451')
+
+
+def database_tables_are_full():
+    database_tables('ENOSPC', '452')
+
+
 def slow_syncs():
     """5 ms for each sync: batches grow, the number of syncs does not."""
     x = Trouble('slow', load=(('-s', '100', '-l', '1000'),))
@@ -297,5 +336,5 @@ def hop_is_dead():
 
 
 if __name__ == '__main__':
-    t.main(segment_sync_fails, large_sync_fails, segment_is_full, disk_is_full, disk_is_full_at_start, segment_is_removed, database_log_fails, database_log_is_full, slow_syncs, stalled_sync,
+    t.main(segment_sync_fails, large_sync_fails, segment_is_full, disk_is_full, disk_is_full_at_start, segment_is_removed, database_log_fails, database_log_is_full, database_tables_fail, database_tables_are_full, slow_syncs, stalled_sync,
            hop_misbehaves, hop_is_dead)

@@ -95,18 +95,19 @@ def change(g, text):
 
 def database():
     """page_size, cache_size and IBDB.size as RocksDB has them; page_size may change later."""
-    def has(g):
+    def has(g, starts=1):
+        opened = lambda: re.findall(r'database is open, cache_bytes=(\d+)', g.log('qmgr'))
+        t.until(lambda: len(opened()) == starts, 'the database is open')
         options = t.read(g.path('defedb/' + max(n for n in os.listdir(g.path('defedb')) if n.startswith('OPTIONS'))))
-        log = t.read(g.path('defedb/LOG'))
         return (set(re.findall(r'^ *block_size=(\d+)', options, re.M)), set(re.findall(r'^ *max_total_wal_size=(\d+)', options, re.M)),
-                set(re.findall(r'^ *capacity : (\d+)', log, re.M)))
+                set(opened()[-1:]))
     g = gateway()
     t.equal(has(g), ({'16384'}, {str(64 << 20)}, {str(64 << 20)}), 'block size, size of the log and cache by default')
     deferred(g, 50)
     g.stop()
     change(g, 'DEFEDB { page_size = 4KB; cache_size = 5MB; } IBDB { size = 32MB; } ')
     g.start()
-    t.equal(has(g), ({'4096'}, {str(32 << 20)}, {str(5 << 20)}), 'as the options say, also of a database that is there')
+    t.equal(has(g, 2), ({'4096'}, {str(32 << 20)}, {str(5 << 20)}), 'as the options say, also of a database that is there')
     deferred(g, 50)
     t.equal(len(g.queue()), 100, 'which goes on')
     t.end_all()
