@@ -198,9 +198,9 @@ def segment_is_removed():
             return r.startswith('250')
         t.until(accepted, 'removed: mail is accepted again', step=.1)
     x.g.wait_empty()
-    x.log = {'qmgr': x.g.log('qmgr')}
-    x.says('qmgr', 'func=segments_sync.*No such file')
     t.equal(x.g.stop(), 0, 'removed: clean stop')
+    x.log = {'qmgr': x.g.log('qmgr')}  # all of it is written now
+    x.says('qmgr', 'func=segments_sync.*No such file')
     t.ok(x.sink.stop()['messages'] >= 2, 'removed: both arrived')
     t.drop(x.folder)
 
