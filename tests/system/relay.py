@@ -209,7 +209,7 @@ def tools_and_restart():
     t.equal(x.g.tool('qmgrctl', '-r').returncode, 0, 'qmgrctl -r')
     x.g.write('qmgr_conf.db', 'no map')
     r = x.g.tool('qmgrctl', '-r')
-    t.ok(r.returncode == 69 and 'former limits stay' in r.stdout, 'qmgrctl -r with a map that cannot be read', r)
+    t.ok(r.returncode == 78 and 'former limits stay' in r.stdout, 'qmgrctl -r with a map that cannot be read', r)
     os.unlink(x.g.path('qmgr_conf.db'))
     t.equal(x.g.tool('qmgrctl', 'nonsense').returncode, 64, 'qmgrctl with an unknown command')
     t.equal(x.g.stop(), 0, 'clean stop with mail in the queue')

@@ -205,8 +205,14 @@ def show_logs(lines=12):
 
 
 def free_port():
+    """A port that the system picked, and gives to nobody else for a minute: a finished connection stays on it."""
     with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind(('127.0.0.1', 0))
+        s.listen(1)
+        with socket.create_connection(s.getsockname()) as c:
+            s.accept()[0].close()
+            c.recv(1)
         return s.getsockname()[1]
 
 
