@@ -9,9 +9,12 @@
 /* The last 60 s in slots of 2 s: the rate slides. */
 enum { SLOTS = 30, SLOT_USEC = 2 * USEC_PER_SEC };
 
+enum { EXPIRE_CLIENTS = 50000 }; /* looked at in one call of icc_expire() */
+
 struct client {
 	struct cds_lfht_node node;
 	struct rcu_head rcu;
+	struct client *next; /* of `born` or `known` */
 	struct addr addr;
 	atomic_int refs; /* < 0: on its way out */
 	atomic_uint open;
@@ -23,7 +26,11 @@ static struct cds_lfht *table;
 static struct icc_setup set;
 static atomic_uint count;
 static atomic_uint max_open, max_rate;
-static usec_t expired_at; /* of the loop that calls icc_expire() */
+/* All clients once more, for icc_expire(): a walk over the table would visit its empty buckets too,
+ * and there may be millions. New ones, from any loop; the others, and how far the last look came, are
+ * of the loop that calls it. */
+static _Atomic(struct client *) born;
+static struct client *known, **look_at;
 
 void icc_tune(unsigned open, unsigned per_minute)
 {
@@ -36,6 +43,9 @@ void icc_init(const struct icc_setup *s)
 	set = *s;
 	icc_tune(s->max_open, s->max_rate);
 	table = lfht_new(s->buckets);
+	atomic_store(&born, NULL);
+	known = NULL;
+	look_at = &known;
 }
 
 static int match(struct cds_lfht_node *node, const void *key)
@@ -73,6 +83,9 @@ static struct client *hold(const struct addr *a)
 		atomic_store(&c->refs, 1);
 		if (lfht_add_unique(table, addr_ip_hash(a), match, a, &c->node) == &c->node) {
 			atomic_fetch_add(&count, 1);
+			c->next = atomic_load(&born);
+			while (!atomic_compare_exchange_weak(&born, &c->next, c))
+				;
 			return c;
 		}
 		free(c);
@@ -162,29 +175,43 @@ static void free_later(struct rcu_head *head)
 	free(caa_container_of(head, struct client, rcu));
 }
 
+static void know_born(void)
+{
+	struct client *first = atomic_exchange(&born, NULL), *last = first;
+
+	if (!first)
+		return;
+	while (last->next)
+		last = last->next;
+	last->next = known;
+	known = first;
+}
+
+static bool forget(struct client *c, usec_t now)
+{
+	int none = 0;
+
+	if (atomic_load(&c->open) || now - atomic_load(&c->seen) < SLOTS * (usec_t)SLOT_USEC)
+		return false;
+	return atomic_compare_exchange_strong(&c->refs, &none, -1) && lfht_remove(table, &c->node);
+}
+
 void icc_expire(usec_t now)
 {
-	struct cds_lfht_iter it;
-	struct cds_lfht_node *node;
+	know_born();
+	for (unsigned i = 0; i < EXPIRE_CLIENTS && *look_at; i++) {
+		struct client *c = *look_at;
 
-	/* A walk visits the buckets too. */
-	if (!atomic_load(&count) || now - expired_at < SLOT_USEC)
-		return;
-	expired_at = now;
-	LFHT_FOREACH(table, &it, node)
-	{
-		struct client *c = caa_container_of(node, struct client, node);
-		int none = 0;
-
-		if (atomic_load(&c->open) ||
-		    now - atomic_load(&c->seen) < SLOTS * (usec_t)SLOT_USEC)
+		if (!forget(c, now)) {
+			look_at = &c->next;
 			continue;
-		if (atomic_compare_exchange_strong(&c->refs, &none, -1) &&
-		    lfht_remove(table, node)) {
-			atomic_fetch_sub(&count, 1);
-			rcu_later(&c->rcu, free_later);
 		}
+		*look_at = c->next;
+		atomic_fetch_sub(&count, 1);
+		rcu_later(&c->rcu, free_later);
 	}
+	if (!*look_at)
+		look_at = &known;
 }
 
 unsigned icc_count(void)

@@ -30,8 +30,8 @@ enum icc_verdict icc_open(const struct addr *client, usec_t now);
 /* Counts it as open whatever the limits (after a reconnect). */
 void icc_reopen(const struct addr *client, usec_t now);
 void icc_close(const struct addr *client);
-/* Drops clients without sessions that were quiet for 60 s, at most every 5 s; now and then, always
- * the same loop. */
+/* Drops clients without sessions that were quiet for 60 s. It looks at some of them, and at the others
+ * the next times; every second, always the same loop. */
 void icc_expire(usec_t now);
 unsigned icc_count(void);
 
