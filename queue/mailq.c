@@ -44,7 +44,7 @@ static void write_out(struct show *s)
 {
 	struct span text = buf_span(&s->out);
 
-	if (fwrite(text.p, 1, text.n, stdout) != text.n)
+	if (text.n && fwrite(text.p, 1, text.n, stdout) != text.n)
 		fatal(EX_IOERR, "cannot write: %s", strerror(errno));
 	s->out.r = s->out.w = 0;
 }

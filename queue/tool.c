@@ -186,7 +186,7 @@ static void copy(struct answer *a, bool end)
 	}
 	if (s.n < 7 && !end)
 		return;
-	if (fwrite(s.p, 1, s.n - keep, a->exit ? stderr : stdout) != s.n - keep)
+	if (s.n > keep && fwrite(s.p, 1, s.n - keep, a->exit ? stderr : stdout) != s.n - keep)
 		fatal(EX_IOERR, "cannot write: %s", strerror(errno));
 	buf_eat(&a->b, s.n - keep);
 }

@@ -752,7 +752,7 @@ def words():
     if os.geteuid() == 0:
         os.chmod(g.path('qmgrctlsock'), 0o666)
         for argv in (('mailq',), ('qmgrctl', 'status')):
-            r = subprocess.run([os.path.join(t.BIN, argv[0])] + list(argv[1:]), cwd=g.spool, user=12345, group=12345, extra_groups=[],
+            r = subprocess.run([os.path.join(t.BIN, argv[0])] + list(argv[1:]), cwd=g.spool, user=12345, group=12345, extra_groups=[], env=t.leaky_env(),
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=t.LONG)
             t.ok(r.returncode == 77 and 'may not' in r.stderr and not r.stdout, 'a stranger is told so', r)
     a = send(g, 'fred@sink.test', 'joe.o\'neil@other.test')
