@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "queue/idfile.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static const uint64_t RANGE = (uint64_t)1 << 24;
@@ -61,20 +62,22 @@ bool qids_is_void(const struct qmgr *q, uint64_t id)
 	return id >> 8 >= q->early_first && id >> 8 < q->early_void;
 }
 
-/* The reservation of the database. */
-static uint64_t read_row(struct store *s)
+/* The reservation of the database, 0 when there is none yet. One that cannot be read may be of any
+ * size, also above every id that was seen. */
+static int read_row(struct store *s, uint64_t *reserved)
 {
 	struct store_key key = store_key_word("ids");
-	uint64_t reserved = 0;
 	char *v;
 	size_t n;
+	int rc = store_get(s, STORE_META, store_key_span(&key), &v, &n);
 
-	if (store_get(s, STORE_META, store_key_span(&key), &v, &n))
-		return 0;
+	*reserved = 0;
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
 	if (n == 8)
-		memcpy(&reserved, v, 8);
+		memcpy(reserved, v, 8);
 	free(v);
-	return reserved;
+	return n == 8 ? 0 : -EUCLEAN;
 }
 
 /* In the file, too. Without it the next start has no ids before the database is open. */
@@ -110,8 +113,11 @@ static void raise_to(_Atomic uint64_t *at, uint64_t value)
 
 int qids_start(struct qmgr *q, uint64_t largest_counter)
 {
-	uint64_t row = read_row(q->store), file = 0, next;
+	uint64_t row, file = 0, next;
+	int rc = read_row(q->store, &row);
 
+	if (rc)
+		return rc;
 	if (q->early_first) {
 		next = after_early(q, row, largest_counter);
 	} else {
@@ -120,7 +126,7 @@ int qids_start(struct qmgr *q, uint64_t largest_counter)
 	}
 	struct store_batch *b = store_batch_new();
 	put(q->store, b, next + RANGE);
-	int rc = store_write(q->store, b);
+	rc = store_write(q->store, b);
 	store_batch_free(b);
 	put_file(q, next + RANGE);
 	/* In this order: qids_early() must not see room below where the counter goes on. */

@@ -19,7 +19,8 @@ int qids_start_early(struct qmgr *q);
 bool qids_early(const struct qmgr *q, uint32_t count);
 /* Start-up: the counter begins above the reservation of the database and of the file, above
  * `largest` (of any id seen) and above wall-clock seconds << 24; reserves the first range. Where
- * qids_start_early() did that already, it only goes on from there. 0 or -errno. */
+ * qids_start_early() did that already, it only goes on from there. 0 or -errno, also
+ * when the reservation cannot be read: the counter might begin below ids that are in use. */
 int qids_start(struct qmgr *q, uint64_t largest_counter);
 /* Was this id handed out early although the database knows later ones? It must not be used. The
  * file that was believed was wrong then: somebody put it there. */

@@ -149,8 +149,12 @@ static void open_store(void)
 			"stat=database in %s was missing; the queue was made again from the content database",
 			o->defedb_base_directory);
 	error = qids_start(&qm, found.largest_counter);
-	if (!error)
-		error = suspend_load(&qm);
+	if (error) {
+		snprintf(why, sizeof why, "reservation of ids: %s", store_error());
+		open_failed(exit_of(error, why), why, error, advice(error, why));
+		return;
+	}
+	error = suspend_load(&qm);
 	if (error) {
 		open_failed(exit_of(error, store_error()), store_error(), 0,
 			    advice(error, store_error()));

@@ -6,9 +6,13 @@
 #include "queue/idfile.h"
 #include "tests/tap.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static const uint64_t RANGE = (uint64_t)1 << 24;
 static char dir[400];
@@ -34,7 +38,8 @@ static void open_store(struct qmgr *q)
 	int error;
 
 	q->store = store_open(&set, &error, why, sizeof why, &created);
-	ok(q->store, "the database opens");
+	if (!ok(q->store, "the database opens"))
+		diag("%s", why);
 }
 
 /* Returns what is reserved. */
@@ -117,6 +122,67 @@ static void forged_life(uint64_t reserved)
 	end(q);
 }
 
+static void put_meta(struct store *s, const char *word, struct span value)
+{
+	struct store_key key = store_key_word(word);
+	struct store_batch *b = store_batch_new();
+
+	store_put(s, b, STORE_META, store_key_span(&key), value);
+	if (store_write(s, b))
+		ok(false, "a row is written");
+	store_batch_free(b);
+}
+
+/* A bit in the block of the newest table that has the reservation; the format is in another. */
+static void damage_row(void)
+{
+	static char file[1 << 20];
+	struct dirent *e;
+	DIR *d = opendir(dir);
+	char path[sizeof dir + sizeof e->d_name], newest[sizeof e->d_name] = "";
+
+	while (d && (e = readdir(d)))
+		if (strstr(e->d_name, ".sst") && strcmp(e->d_name, newest) > 0)
+			snprintf(newest, sizeof newest, "%s", e->d_name);
+	if (d)
+		closedir(d);
+	snprintf(path, sizeof path, "%s/%s", dir, newest);
+	int fd = open(path, O_RDWR);
+	ssize_t n = pread(fd, file, sizeof file, 0);
+	char *at = n > 0 ? memmem(file, (size_t)n, "ids", 3) : NULL;
+	if (at)
+		*at ^= 1;
+	ok(at && pwrite(fd, at, 1, at - file) == 1, "the block of the reservation is damaged");
+	close(fd);
+}
+
+static void unreadable_life(void)
+{
+	enum { ROWS = 400 };
+	struct qmgr *q = begin();
+	char word[16], text[64];
+	uint64_t far = ((uint64_t)(clock_wall() / USEC_PER_SEC) << 24) + 500 * RANGE;
+
+	open_store(q);
+	put_meta(q->store, "ids", SPAN("short"));
+	is_int(qids_start(q, 0), -EUCLEAN, "a reservation that is too short is none");
+	ok(atomic_load(&q->next_id) == 0, "no id can be had");
+	memset(text, 'x', sizeof text);
+	for (int i = 0; i < ROWS; i++) {
+		snprintf(word, sizeof word, "g%05d", i);
+		put_meta(q->store, word, span_of(text, sizeof text));
+	}
+	put_row(q->store, far);
+	store_empty_log(q->store);
+	end(q);
+	damage_row();
+	q = begin();
+	open_store(q);
+	is_int(qids_start(q, 0), -EUCLEAN, "one that cannot be read is no 0");
+	ok(atomic_load(&q->next_id) == 0, "no id can be had");
+	end(q);
+}
+
 int main(void)
 {
 	log_open(&(struct log_setup){ .level = 0 });
@@ -125,5 +191,6 @@ int main(void)
 	reserved = second_life(reserved);
 	reserved = killed_life(reserved);
 	forged_life(reserved);
+	unreadable_life();
 	return plan_done();
 }
