@@ -20,7 +20,7 @@
 #include <sys/types.h>
 
 enum {
-	LINK_VERSION = 3,
+	LINK_VERSION = 4,
 	LINK_FRAME_MAX = 16 << 20,
 	LINK_BACKLOG_MAX = 256 << 20,
 	LINK_NAME_MAX = 32

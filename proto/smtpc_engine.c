@@ -183,11 +183,11 @@ int smtpc_engine_deliver(struct smtpc_engine *e, const struct msg_deliver *d)
 	return 0;
 }
 
-void smtpc_engine_cancel(struct smtpc_engine *e, uint64_t attempt)
+void smtpc_engine_cancel(struct smtpc_engine *e, uint64_t attempt, uint64_t run)
 {
 	struct smtpc_job *j = e->jobs;
 
-	while (j && j->attempt != attempt)
+	while (j && (j->attempt != attempt || j->run != run))
 		j = j->next;
 	if (!j)
 		return;

@@ -73,7 +73,7 @@ void smtpc_engine_free(struct smtpc_engine *e);
 int smtpc_engine_deliver(struct smtpc_engine *e, const struct msg_deliver *d);
 /* Ends an attempt; its result is "later" for whom nothing is known yet. An unknown number is
  * ignored: its result is on the way. */
-void smtpc_engine_cancel(struct smtpc_engine *e, uint64_t attempt);
+void smtpc_engine_cancel(struct smtpc_engine *e, uint64_t attempt, uint64_t run);
 /* No session is kept any more; idle ones say QUIT. */
 void smtpc_engine_stop(struct smtpc_engine *e);
 /* Closes all idle sessions now, say because nobody gives work any more. */

@@ -18,6 +18,7 @@ static int build(struct smtpc_job *j, const struct msg_deliver *d)
 		memset(j->rcpt, 0, j->env.rcpt_count * sizeof *j->rcpt);
 	j->env.ta = d->ta;
 	j->attempt = d->attempt;
+	j->run = d->run;
 	j->keep = d->keep;
 	j->others = d->others;
 	j->key = (struct smtpc_key){ d->mailer, d->host };

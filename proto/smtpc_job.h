@@ -38,7 +38,7 @@ struct smtpc_session;
 struct smtpc_job {
 	struct smtpc_job *next, **prev; /* of all in progress */
 	struct arena *arena;
-	uint64_t attempt;
+	uint64_t attempt, run; /* as qmgr calls it; numbers of another run are its own */
 	struct smtpc_key key;
 	struct cdb_reader *reader; /* of rec, NULL: rec is closed */
 	struct cdb_record rec;

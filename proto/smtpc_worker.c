@@ -54,7 +54,10 @@ static int encode_result(struct smtpc_worker *w, const struct smtpc_job *j, enum
 		return rc;
 	usec_t took = loop_now(w->loop) - j->start_usec;
 	return msg_result_encode(&(struct msg_result){ .attempt = j->attempt,
+						       .run = j->run,
 						       .ta = j->env.ta,
+						       .mailer = j->key.mailer,
+						       .host = j->key.host,
 						       .conn = (uint8_t)conn,
 						       .failure = j->no_session,
 						       .dsn = j->peer_dsn,
@@ -104,6 +107,7 @@ static void send_attempt(struct smtpc_worker *w, const struct smtpc_job *j)
 			return;
 	link_put(w->link, 0, attempt_state,
 		 &((struct msg_attempt_state){ .attempt = j->attempt,
+					       .run = j->run,
 					       .ta = j->env.ta,
 					       .mailer = j->key.mailer,
 					       .host = j->key.host,
@@ -166,7 +170,12 @@ static void deliver(struct smtpc_worker *w, struct link *k, struct span body)
 		link_refuse(k, "bad deliver");
 	} else if (rc) {
 		log_event(LOG_LV_ERROR, LOG_SEV_ERR, "smtpc_deliver", "stat=failed, error=memory");
-		link_put(k, 0, result, &((struct msg_result){ .attempt = d.attempt, .ta = d.ta }));
+		link_put(k, 0, result,
+			 &((struct msg_result){ .attempt = d.attempt,
+						.run = d.run,
+						.ta = d.ta,
+						.mailer = d.mailer,
+						.host = d.host }));
 	}
 }
 
@@ -184,7 +193,7 @@ static void link_message(struct link *k, unsigned number, uint64_t req, struct s
 		if (msg_cancel_decode(body, &c))
 			link_refuse(k, "bad cancel");
 		else
-			smtpc_engine_cancel(&w->engine, c.attempt);
+			smtpc_engine_cancel(&w->engine, c.attempt, c.run);
 		break;
 	case MSG_state_end:
 		break;

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/msg.h"
 #include "core/sock.h"
+#include "queue/adopt.h"
 
 #include <stdlib.h>
 
@@ -41,6 +42,11 @@ uint64_t agents_attempt_req(uint64_t attempt)
 
 struct result_event {
 	struct buf body;
+	uint64_t attempt;
+};
+
+struct state_event {
+	int slot;
 	uint64_t attempt;
 };
 
@@ -117,6 +123,7 @@ static void up(struct link *k, const struct link_hello *peer)
 		LFHT_FOREACH(occ_table(), &it, node)
 		atomic_store(&caa_container_of(node, struct occ_host, node)->idle[slot_of(a)], 0);
 		/* A new process knows nothing of the attempts of the former one. */
+		adopt_gone(slot_of(a));
 		all_loops(a->loop, tell_gone, slot_of(a));
 	}
 	atomic_store(&a->instance, peer->instance);
@@ -132,6 +139,7 @@ static void down(struct link *k)
 	atomic_store(&a->ready, false);
 	log_event(LOG_LV_INFO, LOG_SEV_WARN, "agents", "smtpc=%u, worker=%u, stat=lost",
 		  link_peer(k)->id, link_peer(k)->worker);
+	adopt_lost(slot_of(a));
 	all_loops(a->loop, tell_lost, slot_of(a));
 	atomic_store(&a->taken, false);
 }
@@ -145,18 +153,24 @@ static void in_owner(struct qloop *l, void *arg)
 	free(e);
 }
 
-static void result(struct agent *a, struct span body)
+/* The loop of an attempt of this run; NULL: there is none, the link is closed. */
+static struct qloop *owner_of(struct agent *a, uint64_t attempt)
 {
-	uint64_t attempt = 0;
-
-	if (body.n >= 8)
-		memcpy(&attempt, body.p, 8);
 	unsigned n = (unsigned)(attempt >> LOOP_SHIFT);
-	if (n >= qm->loop_count) {
-		link_refuse(a->link, "attempt of no loop");
+
+	if (n < qm->loop_count)
+		return &qm->loop[n];
+	link_refuse(a->link, "attempt of no loop");
+	return NULL;
+}
+
+static void pass_result(struct agent *a, uint64_t attempt, struct span body)
+{
+	struct qloop *owner = owner_of(a, attempt);
+
+	if (!owner)
 		return;
-	}
-	if (&qm->loop[n] == a->loop) {
+	if (owner == a->loop) {
 		on.result(a->loop, attempt, body);
 		return;
 	}
@@ -166,7 +180,54 @@ static void result(struct agent *a, struct span body)
 		free(e);
 		return;
 	}
-	qloop_post(&qm->loop[n], in_owner, e);
+	qloop_post(owner, in_owner, e);
+}
+
+static void result(struct agent *a, struct span body)
+{
+	struct msg_result m;
+	uint64_t *joined;
+
+	if (msg_result_decode(body, &m)) {
+		link_refuse(a->link, "bad result");
+		return;
+	}
+	if (m.run == qm->hello.instance) {
+		pass_result(a, m.attempt, body);
+		return;
+	}
+	unsigned n = adopt_result(slot_of(a), &m, body, loop_now(a->loop->loop), &joined);
+	for (unsigned i = 0; i < n; i++)
+		pass_result(a, joined[i], body);
+	free(joined);
+}
+
+static void tell_state(struct qloop *l, void *arg)
+{
+	struct state_event *e = arg;
+
+	on.state(l, e->slot, e->attempt);
+	free(e);
+}
+
+static void state(struct agent *a, struct span body)
+{
+	struct msg_attempt_state m;
+
+	if (msg_attempt_state_decode(body, &m)) {
+		link_refuse(a->link, "bad attempt_state");
+		return;
+	}
+	if (m.run != qm->hello.instance) {
+		adopt_state(slot_of(a), &m);
+		return;
+	}
+	struct qloop *owner = owner_of(a, m.attempt);
+	if (!owner)
+		return;
+	struct state_event *e = xmalloc(sizeof *e);
+	*e = (struct state_event){ slot_of(a), m.attempt };
+	qloop_call(a->loop, owner, tell_state, e);
 }
 
 static void conn_gone(struct agent *a, struct span body)
@@ -203,9 +264,10 @@ static void message(struct link *k, unsigned number, uint64_t req, struct span b
 			atomic_store_explicit(&a->busy, load.percent, memory_order_relaxed);
 		break;
 	case MSG_attempt_state:
-		on.state(a->loop, slot_of(a), body);
+		state(a, body);
 		break;
 	case MSG_state_end:
+		adopt_back(slot_of(a));
 		atomic_store(&a->ready, true);
 		all_loops(a->loop, tell_back, slot_of(a));
 		break;

@@ -24,8 +24,8 @@ unsigned agents_up(void);
 /* What the scheduler wants to hear; each runs in loop l of the attempt. */
 struct agents_events {
 	void (*result)(struct qloop *l, uint64_t attempt, struct span body);
-	void (*state)(struct qloop *l, int slot,
-		      struct span body); /* attempt_state after a reconnect */
+	/* After a reconnect: this one, of this run, is going on. */
+	void (*state)(struct qloop *l, int slot, uint64_t attempt);
 	/* All loops hear these three. */
 	void (*lost)(struct qloop *l,
 		     int slot); /* link down; the process may come back with its attempts */

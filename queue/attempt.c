@@ -32,7 +32,8 @@ static void attempt_timeout(struct timer *t)
 		  "ss_ta=%s, addr=%s, rcpts=%u, sec=%d, stat=longer than delivery_timeout, "
 		  "cancelled",
 		  id, host, a->count, (int)((loop_now(a->l->loop) - a->started) / USEC_PER_SEC));
-	msg_cancel_encode(&(struct msg_cancel){ .attempt = a->id }, &a->of->frame);
+	msg_cancel_encode(&(struct msg_cancel){ .attempt = a->told.attempt, .run = a->told.run },
+			  &a->of->frame);
 	agents_send(a->l, a->slot, MSG_cancel, &a->of->frame);
 }
 
@@ -63,6 +64,7 @@ struct attempt *attempt_new(struct attempts *t, struct ta *ta, const uint32_t *i
 	a->l = t->l;
 	a->of = t;
 	a->id = agents_attempt_id(t->l, req);
+	a->told = (struct adopt_key){ t->l->q->hello.instance, a->id, ta->id };
 	a->ta = ta;
 	a->slot = slot;
 	a->count = count;

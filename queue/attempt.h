@@ -10,6 +10,7 @@
 #ifndef QUEUE_ATTEMPT_H
 #define QUEUE_ATTEMPT_H
 #include "core/link.h"
+#include "queue/adopt.h"
 #include "queue/occ.h"
 #include "queue/qmgr.h"
 
@@ -24,7 +25,9 @@ struct attempt {
 	struct ta *ta;
 	struct lane *lane;
 	struct occ_host *host;
-	int slot; /* of the worker, queue/agents.h */
+	int slot;              /* of the worker, queue/agents.h */
+	struct adopt_key told; /* what smtpc calls it: of an earlier run when it is adopted */
+	bool adopted;
 	bool confirmed;
 	bool cancelled;
 	usec_t started;

@@ -46,6 +46,10 @@ struct sched {
 	atomic_uint dest_count, queued_count;
 };
 
+static void requeue(struct attempt *a);
+static void on_result(struct qloop *l, uint64_t attempt, struct span body);
+static void slot_free(struct qloop *l, struct dest *d, struct occ_host *h);
+
 static void dest_ready(struct qloop *l, struct dest *d)
 {
 	struct sched *s = l->sched;
@@ -170,14 +174,11 @@ static bool has_other(const struct dest *d, const struct occ_host *h)
 	return false;
 }
 
-static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
+/* Takes n recipients of the first job; its slot of h is taken already. */
+static struct attempt *take(struct qloop *l, struct lane *g, struct occ_host *h, int slot,
+			    unsigned n)
 {
 	struct sched *s = l->sched;
-	struct dest *d = g->dest;
-	const struct qmgr_options *o = qmgr_live(l->q);
-	unsigned max = d->route.mailer == ROUTE_ESMTP ? o->smtpc_smtp_max_rcpts_per_transaction
-						      : o->smtpc_lmtp_max_rcpts_per_transaction;
-	unsigned left = g->head->count - g->head->at, n = left < max ? left : max;
 	struct attempt *a =
 		attempt_new(&s->attempts, g->head->ta, g->head->idx + g->head->at, n, slot);
 
@@ -186,8 +187,76 @@ static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot)
 	a->started = loop_now(l->loop);
 	dest_taken(g, n);
 	atomic_fetch_sub_explicit(&s->queued_count, n, memory_order_relaxed);
-	loop_timer_after(l->loop, &a->timer, o->delivery_timeout);
+	loop_timer_after(l->loop, &a->timer, qmgr_live(l->q)->delivery_timeout);
+	return a;
+}
+
+/* smtpc has them since an earlier run: nothing is sent. */
+static void join(struct qloop *l, struct lane *g, struct occ_host *h, const struct adopt_place *at,
+		 unsigned n)
+{
+	struct dest *d = g->dest;
+	struct occ_host *taken = h;
+	struct buf body = { 0 };
+
+	for (unsigned i = 0; i < d->route.count; i++)
+		if (d->route.mailer == at->mailer && addr_eq(&d->host[i]->addr, &at->host))
+			h = d->host[i];
+	atomic_fetch_add(&h->busy, 1);
+	atomic_fetch_sub(&taken->busy, 1);
+	struct attempt *a = take(l, g, h, at->slot, n);
+	a->told = at->key;
+	a->adopted = true;
+	switch (adopt_join(&at->key, a->idx, n, a->id, &body)) {
+	case ADOPT_NONE:
+		requeue(a);
+		break;
+	case ADOPT_RUNS:
+		stats_add(QMGR_STAT_ADOPTED, 1);
+		break;
+	case ADOPT_ENDED:
+		stats_add(QMGR_STAT_ADOPTED, 1);
+		on_result(l, a->id, buf_span(&body));
+		break;
+	}
+	buf_release(&body);
+	if (h != taken)
+		slot_free(l, d, taken);
+}
+
+/* The recipients of the first job that smtpc has, or as many as may go together. */
+static unsigned first_of(struct qloop *l, const struct lane *g, struct adopt_place *at,
+			 bool *adopted)
+{
+	const struct qmgr_options *o = qmgr_live(l->q);
+	unsigned max = g->dest->route.mailer == ROUTE_ESMTP
+			       ? o->smtpc_smtp_max_rcpts_per_transaction
+			       : o->smtpc_lmtp_max_rcpts_per_transaction;
+	const struct job *j = g->head;
+	unsigned left = j->count - j->at, n = left < max ? left : max;
+
+	*adopted = adopt_any() && adopt_split(j->ta->id, j->idx + j->at, &n, at);
+	return n;
+}
+
+/* has_idle: h has an idle session in that worker, which is taken already. */
+static void start(struct qloop *l, struct lane *g, struct occ_host *h, int slot, bool has_idle)
+{
+	struct sched *s = l->sched;
+	struct dest *d = g->dest;
+	struct adopt_place at;
+	bool adopted;
+	unsigned n = first_of(l, g, &at, &adopted);
+
+	if (adopted) {
+		if (has_idle)
+			atomic_fetch_add(&h->idle[slot], 1);
+		join(l, g, h, &at, n);
+		return;
+	}
+	struct attempt *a = take(l, g, h, slot, n);
 	struct msg_deliver m = { .attempt = a->id,
+				 .run = a->told.run,
 				 .ta = a->ta->id,
 				 .mailer = d->route.mailer,
 				 .keep = keeps(l, d),
@@ -245,7 +314,7 @@ static bool start_on(struct qloop *l, struct dest *d, struct occ_host *h)
 	int slot = g ? agents_pick(h, &has_idle) : -1;
 
 	if (slot >= 0 && (has_idle || !d->busy || now - g->head->since >= CONN_WAIT_USEC)) {
-		start(l, g, h, slot);
+		start(l, g, h, slot, has_idle);
 		return true;
 	}
 	atomic_fetch_sub(&h->busy, 1);
@@ -410,7 +479,7 @@ static void on_result(struct qloop *l, uint64_t attempt, struct span body)
 	struct msg_result m;
 	struct attempt *a = attempt_find(&l->sched->attempts, attempt);
 
-	/* Unknown: a repeated one, or of an attempt before our restart (see on_state). */
+	/* Unknown: a repeated one. */
 	if (!a || msg_result_decode(body, &m) || m.ta != a->ta->id)
 		return;
 	struct dest *d = a->lane->dest;
@@ -439,16 +508,10 @@ static void on_result(struct qloop *l, uint64_t attempt, struct span body)
 	slot_free(l, d, h);
 }
 
-static void on_state(struct qloop *l, int slot, struct span body)
+static void on_state(struct qloop *l, int slot, uint64_t attempt)
 {
-	struct msg_attempt_state m;
+	struct attempt *a = attempt_find(&l->sched->attempts, attempt);
 
-	if (msg_attempt_state_decode(body, &m))
-		return;
-	struct qloop *owner = &l->q->loop[m.attempt >> 58];
-	if (owner >= l->q->loop + l->q->loop_count || owner != l)
-		return;
-	struct attempt *a = attempt_find(&l->sched->attempts, m.attempt);
 	if (a && a->slot == slot)
 		a->confirmed = true;
 }
@@ -466,6 +529,7 @@ static void slot_timeout(struct timer *t)
 {
 	struct slot *s = caa_container_of(t, struct slot, timer);
 
+	adopt_gone((int)(s - s->l->sched->slot));
 	on_gone(s->l, (int)(s - s->l->sched->slot));
 }
 
@@ -485,7 +549,7 @@ static void on_back(struct qloop *l, int slot)
 	loop_timer_stop(l->loop, &l->sched->slot[slot].timer);
 	for (struct attempt *a = l->sched->attempts.of_slot[slot]; a; a = next) {
 		next = a->next;
-		if (!a->confirmed)
+		if (a->adopted ? !adopt_runs(&a->told) : !a->confirmed)
 			requeue(a);
 	}
 	all_ready(l, NULL);
@@ -596,6 +660,7 @@ static void sweep(struct timer *t)
 	if (s->l->n == 0) {
 		occ_expire(loop_now(s->l->loop));
 		parks_sweep();
+		adopt_sweep(loop_now(s->l->loop));
 	}
 	loop_timer_after(s->l->loop, &s->sweep, every);
 }

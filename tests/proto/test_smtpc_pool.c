@@ -217,15 +217,17 @@ static void test_cancel(void)
 	usec_t end = clock_now() + 10 * USEC_PER_SEC;
 	while (!f.deaf && clock_now() < end)
 		loop_turn(f.loop, 10000);
-	smtpc_engine_cancel(&f.engine, 999);
+	smtpc_engine_cancel(&f.engine, 999, 0);
 	is_int(f.result_count, 0, "an unknown attempt is not cancelled");
-	smtpc_engine_cancel(&f.engine, f.engine.jobs->attempt);
+	smtpc_engine_cancel(&f.engine, f.engine.jobs->attempt, f.engine.jobs->run + 1);
+	is_int(f.result_count, 0, "nor one of that number of another run");
+	smtpc_engine_cancel(&f.engine, f.engine.jobs->attempt, f.engine.jobs->run);
 	is_int(f.result_count, 1, "a cancelled one has its result at once");
 	ok(f.result[0].outcome[0] == MSG_LATER && f.result[0].stage[0] == MSG_AT_DOT &&
 		   f.result[0].conn == MSG_CONN_CLOSED && !f.result[0].failure,
 	   "later, closed, does not count against the host");
 	is_int(f.engine.session_count, 0, "nothing is left");
-	smtpc_engine_cancel(&f.engine, f.result[0].attempt);
+	smtpc_engine_cancel(&f.engine, f.result[0].attempt, 0);
 	is_int(f.result_count, 1, "only one");
 	fake_free(&f);
 }

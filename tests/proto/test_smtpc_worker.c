@@ -7,6 +7,8 @@
 #include "proto/smtpc_stats.h"
 #include "tests/proto/smtpc_fake.h"
 
+enum { RUN = 77 }; /* of qmgr */
+
 /* The results that fake.h would write down come over the link here. */
 struct qmgr {
 	struct fake hop;
@@ -49,6 +51,8 @@ static void on_result(struct span body)
 		q.outcome = r.outcome;
 		span_cstr(r.reply, q.reply, sizeof q.reply);
 		is_int(r.idx, 4, "index of the recipient");
+		is_int(q.last.run, RUN, "run of its attempt");
+		ok(q.last.mailer == ROUTE_ESMTP && addr_eq(&q.last.host, &q.hop.addr), "host");
 	}
 	q.results++;
 }
@@ -65,6 +69,7 @@ static void on_message(struct link *k, unsigned number, uint64_t req, struct spa
 	} else if (number == MSG_attempt_state && !msg_attempt_state_decode(body, &st)) {
 		q.states++;
 		q.state_attempt = st.attempt;
+		is_int(st.run, RUN, "run of an attempt");
 		if (st.idx.n == 4)
 			memcpy(&q.state_idx, st.idx.p, 4);
 	} else if (number == MSG_state_end && !msg_state_end_decode(body, &end)) {
@@ -134,6 +139,7 @@ static uint64_t deliver(void)
 			      .rcpt = (struct env_rcpt *)&rcpt };
 	uint64_t n = ++q.hop.next_ta;
 	struct msg_deliver d = { .attempt = n + 100,
+				 .run = RUN,
 				 .ta = n << 8,
 				 .mailer = ROUTE_ESMTP,
 				 .keep = 1,
@@ -175,7 +181,7 @@ static void test_cancel(void)
 	stall(true);
 	uint64_t a = deliver();
 	ok(wait_bool(&q.hop.deaf), "a next hop that stalls");
-	link_put(q.link, 0, cancel, &((struct msg_cancel){ a }));
+	link_put(q.link, 0, cancel, &((struct msg_cancel){ .attempt = a, .run = RUN }));
 	ok(wait_result(a), "a cancelled attempt has a result");
 	ok(q.outcome == MSG_LATER && q.last.conn == MSG_CONN_CLOSED, "later");
 	stall(false);

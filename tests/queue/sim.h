@@ -98,7 +98,7 @@ void sim_disconnect(const char *client);
 /* ---- smtpc */
 struct sim_attempt {
 	struct sim_attempt *next;
-	uint64_t id, ta;
+	uint64_t id, run, ta;
 	usec_t at; /* it came */
 	uint8_t mailer, keep, others;
 	unsigned worker;
@@ -133,6 +133,21 @@ void sim_unreachable(struct sim_attempt *own);
 void sim_drop(struct sim_attempt *own);
 /* Its content: text of `out`; the record must be whole and that of the transaction. */
 bool sim_content(const struct sim_attempt *a, struct buf *out);
+/* What a smtpc that outlived qmgr knows, for a life after that one: kept in shared memory. */
+struct sim_left {
+	uint64_t id, run, ta;
+	uint8_t mailer;
+	unsigned worker;
+	struct addr host;
+	uint32_t count, idx[8];
+};
+/* Fills in that of an attempt. */
+void sim_leave(const struct sim_attempt *a, struct sim_left *out);
+/* In the hook `back`, or when it ends: it goes on; it has ended. */
+void sim_left_state(const struct sim_left *a);
+void sim_left_result(const struct sim_left *a, uint8_t outcome);
+/* The links of smtpc break, and are there again. */
+void sim_smtpc_break(void);
 /* smtpc's process ends, and another one comes. */
 void sim_smtpc_end(void);
 void sim_smtpc_begin(void);
@@ -146,6 +161,9 @@ struct sim_hooks {
 	void (*deliver)(struct sim_attempt *a);
 	void (*cancel)(struct sim_attempt *a); /* NULL: it is cancelled: later */
 	void (*committed)(uint64_t ta, unsigned code);
+	/* The link of this worker is up: before it says that this was all. NULL: those of this life
+	 * go on. */
+	void (*back)(unsigned worker);
 	/* 0, 1 later, 2 never, -1 no answer. NULL: "x@d7.test" goes to 10.0.0.7. */
 	int (*route)(struct span rcpt, struct route *out);
 };

@@ -379,6 +379,7 @@ static void deliver(struct link *k, struct span body)
 
 	sim_ok(!msg_deliver_decode(body, &m), "a delivery that cannot be read");
 	*a = (struct sim_attempt){ .id = m.attempt,
+				   .run = m.run,
 				   .ta = m.ta,
 				   .at = sim_now(),
 				   .mailer = m.mailer,
@@ -403,11 +404,11 @@ static void deliver(struct link *k, struct span body)
 		sim_done(a);
 }
 
-static void cancel(uint64_t id)
+static void cancel(uint64_t id, uint64_t run)
 {
 	struct sim_attempt *a = sim_attempts;
 
-	while (a && a->id != id)
+	while (a && (a->id != id || a->run != run))
 		a = a->next;
 	if (!a)
 		return;
@@ -426,12 +427,69 @@ static void smtpc_message(struct link *k, unsigned number, uint64_t req, struct 
 	if (number == MSG_deliver)
 		deliver(k, body);
 	else if (number == MSG_cancel && !msg_cancel_decode(body, &c))
-		cancel(c.attempt);
+		cancel(c.attempt, c.run);
+}
+
+void sim_leave(const struct sim_attempt *a, struct sim_left *out)
+{
+	*out = (struct sim_left){ .id = a->id,
+				  .run = a->run,
+				  .ta = a->ta,
+				  .mailer = a->mailer,
+				  .worker = a->worker,
+				  .host = a->host,
+				  .count = a->env.rcpt_count };
+	if (out->count > sizeof out->idx / sizeof out->idx[0])
+		panic("sim: too many recipients");
+	for (uint32_t i = 0; i < out->count; i++)
+		out->idx[i] = a->env.rcpt[i].idx;
+}
+
+void sim_left_state(const struct sim_left *a)
+{
+	link_put(peers.smtpc[a->worker], 0, attempt_state,
+		 (&(struct msg_attempt_state){
+			 .attempt = a->id,
+			 .run = a->run,
+			 .ta = a->ta,
+			 .mailer = a->mailer,
+			 .host = a->host,
+			 .idx = span_of((const char *)a->idx, a->count * sizeof a->idx[0]) }));
+}
+
+void sim_left_result(const struct sim_left *a, uint8_t outcome)
+{
+	struct buf rcpts = { 0 };
+	struct msg_result m = { .attempt = a->id,
+				.run = a->run,
+				.ta = a->ta,
+				.mailer = a->mailer,
+				.host = a->host,
+				.conn = MSG_CONN_CLOSED };
+
+	for (uint32_t i = 0; i < a->count; i++)
+		msg_rcpt_result_add(&rcpts, &(struct msg_rcpt_result){ .idx = a->idx[i],
+								       .outcome = outcome,
+								       .stage = MSG_AT_DOT,
+								       .reply = SPAN("599 left") });
+	m.rcpts = buf_span(&rcpts);
+	link_put(peers.smtpc[a->worker], 0, result, &m);
+	buf_release(&rcpts);
 }
 
 static void smtpc_up(struct link *k, const struct link_hello *peer)
 {
+	unsigned worker = (unsigned)(uintptr_t)link_ctx(k);
+	struct sim_left left;
+
 	(void)peer;
+	if (sim_on.back)
+		sim_on.back(worker);
+	for (struct sim_attempt *a = sim_on.back ? NULL : sim_attempts; a; a = a->next)
+		if (a->worker == worker) {
+			sim_leave(a, &left);
+			sim_left_state(&left);
+		}
 	link_put(k, 0, state_end, (&(struct msg_state_end){ 0 }));
 	link_put(k, 0, load, (&(struct msg_load){ 0 }));
 }
@@ -442,7 +500,10 @@ void sim_result(struct sim_attempt *own, const struct sim_result *r)
 {
 	static const char *const text[] = { "250 2.0.0 ok", "451 4.2.0 later", "550 5.1.1 never" };
 	struct msg_result m = { .attempt = own->id,
+				.run = own->run,
 				.ta = own->ta,
+				.mailer = own->mailer,
+				.host = own->host,
 				.conn = own->keep && !r->closed && !r->failure ? MSG_CONN_IDLE
 									       : MSG_CONN_CLOSED,
 				.failure = r->failure,
@@ -493,20 +554,16 @@ void sim_unreachable(struct sim_attempt *own)
 					      .reply = "451 4.4.1 connection refused" });
 }
 
-void sim_smtpc_end(void)
+static void all_links_end(void)
 {
-	while (sim_attempts)
-		attempt_free(sim_attempts);
 	for (unsigned i = 0; i < WORKERS_MAX; i++) {
 		link_free(peers.smtpc[i]);
 		peers.smtpc[i] = NULL;
 	}
-	sim_settle();
 }
 
-void sim_smtpc_begin(void)
+static void all_links_begin(void)
 {
-	peers.smtpc_hello.instance++;
 	for (unsigned i = 0; i < peers.workers; i++) {
 		struct link_hello me = peers.smtpc_hello;
 
@@ -515,6 +572,27 @@ void sim_smtpc_begin(void)
 					      (void *)(uintptr_t)i);
 	}
 	sim_settle();
+}
+
+void sim_smtpc_break(void)
+{
+	all_links_end();
+	sim_settle();
+	all_links_begin();
+}
+
+void sim_smtpc_end(void)
+{
+	while (sim_attempts)
+		attempt_free(sim_attempts);
+	all_links_end();
+	sim_settle();
+}
+
+void sim_smtpc_begin(void)
+{
+	peers.smtpc_hello.instance++;
+	all_links_begin();
 }
 
 /* ---- smar */
