@@ -26,6 +26,7 @@ struct sim_setup {
 	const char *dir;     /* NULL: the folder of the test */
 	unsigned loops;      /* 0: 1 */
 	unsigned workers;    /* of smtpc, 0: 1 */
+	unsigned smtps;      /* number of the worker of smtps: what it takes goes to that loop */
 	bool slow_ticks;     /* timers of loops for 0.1, 1 and 5 s (feedback, suspensions) come
 				   after ten minutes: days pass faster */
 	bool many_cores; /* threads run at the same time; else one by one: faster, and repeatable */

@@ -683,9 +683,12 @@ void sim_peers_start(struct loop *l, const struct sim_setup *s)
 	peers.reader = cdb_reader_new("", 16);
 	snprintf(me.component, sizeof me.component, "smtps");
 	me.id = 1;
+	me.worker = s->smtps;
+	me.workers = s->smtps + 1;
 	me.instance = (uint64_t)sim_now();
 	peers.smtps = link_connect(l, "qmsmtps/smtpssock", &me, &smtps_ops, NULL);
 	snprintf(me.component, sizeof me.component, "smtpc");
+	me.worker = 0;
 	me.workers = s->workers;
 	peers.smtpc_hello = me;
 	sim_smtpc_begin();
