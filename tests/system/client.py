@@ -99,6 +99,7 @@ class BlackHole:
     def __init__(self, host, port):
         family = socket.AF_INET6 if ':' in host else socket.AF_INET
         self.sock = socket.socket(family)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.sock.bind((host, port))
         self.sock.listen(0)
         self.full = []

@@ -197,6 +197,7 @@ def smx_start_fails():
     try:
         g.write()
         with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             s.bind(('127.0.0.1', g.port))
             s.listen()
             r = smx(g, 'start')

@@ -426,6 +426,7 @@ def _(g):
 @case('a port that is taken', plain=True)
 def _(g):
     with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind(('127.0.0.1', g.port))
         s.listen()
         g.refused(69, r'127\.0\.0\.1 port %d.*in use' % g.port)
