@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "core/conf_number.h"
 #include "core/conf_print.h"
+#include "core/hold.h"
 
 enum { MAN_OPTIONS = 256 };
 
@@ -149,6 +150,9 @@ void conf_main(const struct conf_component *c, int argc, char **argv, void *opts
 			conf_print_effective(cf, c, opts, g, stdout);
 		exit(fflush(stdout) ? EX_IOERR : EX_OK);
 	}
+	/* What was said went to mcp; the log file is to have it too. */
+	if (hold_point())
+		conf_print_report(cf, stderr);
 	if (!g->hostname)
 		g->hostname = conf_host_name(&cf->report);
 	*run = (struct conf_run){ .conf_path = words.path,

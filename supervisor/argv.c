@@ -1,6 +1,7 @@
 #include "supervisor/argv.h"
 
 #include "core/err.h"
+#include "core/hold.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -97,6 +98,8 @@ bool argv_env_passes(const char *var)
 	static const char san[] = "SAN_OPTIONS";
 	const char *eq = strchr(var, '=');
 
+	if (starts_with(var, HOLD_VARIABLE "="))
+		return false;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (starts_with(var, names[i]))
 			return eq;

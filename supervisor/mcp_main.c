@@ -166,7 +166,7 @@ static int prepare_spool(const struct mcp *m, bool as_root)
 /* All that can fail before something is started. Returns an exit code. */
 static int prepare(struct mcp *m, const struct options *o, bool as_root)
 {
-	if (precheck_file(o->conf_path, as_root, stderr) ||
+	if (precheck_file(o->conf_path, as_root, stderr, o->check_only ? NULL : &m->held) ||
 	    mcp_conf_load(o->conf_path, as_root, &m->conf, stderr))
 		return EX_CONFIG;
 	if (o->check_only)
@@ -210,6 +210,7 @@ int main(int argc, char **argv)
 		code = mcp_run(&m);
 		mcp_log("INFO", "func=exit, status=exit %d", code);
 	}
+	held_drop_all(&m.held);
 	mcp_sock_close_all(&m);
 	mcp_unit_free(&m);
 	mcp_conf_free(&m.conf);

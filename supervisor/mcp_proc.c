@@ -59,7 +59,10 @@ static pid_t spawn_slot(struct mcp *m, struct mcp_unit *u, unsigned slot, int fd
 	const struct conf_common *c = &u->conf->common;
 	char id[16];
 	const char *extra[3] = { c->pass_id, id, NULL };
+	pid_t held = fd < 0 ? held_go(&m->held, u->conf->section, log_fd) : 0;
 
+	if (held)
+		return held;
 	snprintf(id, sizeof(id), "%u", slot);
 	char **argv = argv_split(c->arguments, c->pass_id ? extra : NULL);
 	if (!argv)

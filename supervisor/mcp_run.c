@@ -30,6 +30,22 @@ enum { WATCH_MAX = WATCH_FIRST_SOCKET + PLAN_UNITS_MAX * (FDPASS_MAX + 1) };
 
 static const int taken_signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD };
 
+/* Children that are held may die before the loop runs; that is no reason to stop, and it is seen
+ * when they are to go on. */
+static void without_children(sigset_t *set)
+{
+	sigprocmask(SIG_BLOCK, NULL, set);
+	sigdelset(set, SIGCHLD);
+}
+
+static void with_children(const struct mcp *m)
+{
+	sigset_t set;
+
+	sigprocmask(SIG_BLOCK, NULL, &set);
+	signalfd(m->signal_fd, &set, 0);
+}
+
 int mcp_run_prepare(struct mcp *m)
 {
 	struct sigaction sa = { .sa_handler = SIG_DFL };
@@ -45,6 +61,7 @@ int mcp_run_prepare(struct mcp *m)
 	sigaction(SIGPIPE, &sa, NULL);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
+	without_children(&set);
 	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	m->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	m->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -306,6 +323,7 @@ int mcp_run(struct mcp *m)
 	static struct watch w[WATCH_MAX];
 	bool told = false;
 
+	with_children(m);
 	begin(m);
 	for (;;) {
 		usec_t now_usec = clock_now();

@@ -7,7 +7,8 @@
 #define SUPERVISOR_MCP_RUN_H
 #include "supervisor/mcp_unit.h"
 
-/* Blocks the signals that mcp takes and opens m->signal_fd for them, m->timer_fd and m->null_fd.
+/* Blocks the signals that mcp takes and opens m->signal_fd for them (until mcp_run()
+ * without SIGCHLD), m->timer_fd and m->null_fd.
  * 0 or a negative errno. */
 int mcp_run_prepare(struct mcp *m);
 

@@ -9,6 +9,7 @@
 #ifndef SUPERVISOR_MCP_UNIT_H
 #define SUPERVISOR_MCP_UNIT_H
 #include "core/clock.h"
+#include "supervisor/held.h"
 #include "supervisor/mcp_conf.h"
 #include "supervisor/plan.h"
 
@@ -46,6 +47,7 @@ struct mcp {
 	int up_limit_sec; /* without a process that took the sockets until they are closed; 0: ever
 			   */
 	struct mcp_conf conf;
+	struct held_list held; /* of the first start: wait for their turn */
 	struct plan plan;
 	struct mcp_unit unit[PLAN_UNITS_MAX];
 	char **env;

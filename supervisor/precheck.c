@@ -43,6 +43,8 @@ struct run {
 	int spawn_error; /* -errno */
 	int status;      /* of waitpid() */
 	bool timed_out;
+	struct held_list *keep; /* NULL: it runs with -n */
+	bool ready;             /* held, and its configuration is good */
 };
 
 static int64_t now_msec(void)
@@ -54,37 +56,52 @@ static int64_t now_msec(void)
 }
 
 /* As the section's user where that can be done; 0 or -errno. */
-static int spawn(const char *path, char *const *argv, const struct account *as, int err_fd,
-		 pid_t *pid)
+static int spawn(struct run *r, char *const *argv, const struct account *as, int err_fd)
 {
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	char **env = argv_env(environ);
-	struct spawn s = { .path = path,
+	struct spawn s = { .path = r->path,
 			   .argv = argv,
 			   .env = env,
 			   .account = as,
 			   .drop_rights = as->uid != 0,
+			   .ignore_signals = r->keep,
 			   .fd = { null_fd, null_fd, err_fd } };
 
-	*pid = null_fd < 0 || access(path, X_OK) ? -errno : spawn_start(&s);
+	if (null_fd < 0 || access(r->path, X_OK))
+		r->pid = -errno;
+	else
+		r->pid = r->keep ? held_start(r->keep, r->section, &s) : spawn_start(&s);
 	free(env);
 	if (null_fd >= 0)
 		close(null_fd);
-	return *pid < 0 ? (int)*pid : 0;
+	return r->pid < 0 ? (int)r->pid : 0;
 }
 
-/* Reads to the end of file; what does not fit is thrown away. False: it takes too long. */
+/* Reads to the end of file, or until it is ready; what does not fit is thrown away. False: it takes
+ * too long. */
 static bool collect(struct run *r)
 {
 	char waste[4096];
+	int hold_fd = r->keep ? held_fd(r->keep, r->section) : -1;
 
 	for (;;) {
-		struct pollfd p = { .fd = r->fd, .events = POLLIN };
-		int64_t left = r->deadline_msec - now_msec();
+		struct pollfd p[] = { { .fd = r->fd, .events = POLLIN },
+				      { .fd = hold_fd, .events = POLLIN } };
+		int64_t left = r->ready ? 0 : r->deadline_msec - now_msec();
 
-		if (left <= 0)
+		if (left <= 0 && !r->ready)
 			return false;
-		if (poll(&p, 1, (int)left) <= 0)
+		int n = poll(p, 2, (int)left);
+		if (n == 0 && r->ready)
+			return true;
+		if (n <= 0)
+			continue;
+		if (p[1].revents) {
+			r->ready = held_is_ready(r->keep, r->section);
+			hold_fd = -1;
+		}
+		if (!p[0].revents)
 			continue;
 		size_t room = OUTPUT_BYTES - r->n;
 		ssize_t got = room ? read(r->fd, r->output + r->n, room)
@@ -96,7 +113,8 @@ static bool collect(struct run *r)
 	}
 }
 
-static void begin_check(struct run *r, const char *file, const char *name, const struct account *as)
+static void begin_check(struct run *r, char *const *words, const char *file, const char *name,
+			const struct account *as)
 {
 	const char *slash = strrchr(r->path, '/');
 	const char *argv[] = { slash ? slash + 1 : r->path, "-n", "-f", file,
@@ -110,7 +128,7 @@ static void begin_check(struct run *r, const char *file, const char *name, const
 		r->spawn_error = -errno;
 		return;
 	}
-	r->spawn_error = spawn(r->path, (char *const *)(uintptr_t)argv, as, fd[1], &r->pid);
+	r->spawn_error = spawn(r, words ? words : (char *const *)(uintptr_t)argv, as, fd[1]);
 	close(fd[1]);
 	if (r->spawn_error)
 		close(fd[0]);
@@ -123,8 +141,14 @@ static void end_check(struct run *r)
 	if (r->fd < 0)
 		return;
 	r->timed_out = !collect(r);
+	if (r->ready) {
+		close(r->fd);
+		return;
+	}
 	if (r->timed_out)
 		kill(r->pid, SIGKILL);
+	if (r->keep)
+		held_forget(r->keep, r->section);
 	while (waitpid(r->pid, &r->status, 0) < 0 && errno == EINTR)
 		;
 	close(r->fd);
@@ -197,6 +221,7 @@ struct check {
 	bool failed;
 	struct run *runs; /* one for each section at most */
 	unsigned run_count;
+	struct held_list *keep;
 };
 
 static void unknown_section(struct check *c, unsigned i, const char *keyword)
@@ -213,6 +238,29 @@ static void unknown_section(struct check *c, unsigned i, const char *keyword)
 		near.best ? "?)" : "");
 }
 
+/* Its words when it can be held: with them it reads what it would read with -n. NULL: with -n. */
+static char **held_words(const struct check *c, unsigned i, const struct conf_common *common,
+			 const struct account *as)
+{
+	const char *name = conf_section_get(c->cf, i)->name;
+	bool one = (common->start_action == CONF_START_WAIT ||
+		    common->start_action == CONF_START_PASS) &&
+		   common->min_processes == 1 && !common->pass_id && !common->working_directory;
+
+	if (!c->keep || c->keep->count == HELD_MAX || !one || as->uid == 0 ||
+	    !held_is_known(common->path))
+		return NULL;
+	char **w = argv_split(common->arguments, NULL);
+	unsigned n = 0;
+	while (w && w[n])
+		n++;
+	if (n == (name ? 5 : 3) && !strcmp(w[1], "-f") && !strcmp(w[2], c->file) &&
+	    (!name || (!strcmp(w[3], "-N") && !strcmp(w[4], name))))
+		return w;
+	free(w);
+	return NULL;
+}
+
 static void begin_program(struct check *c, unsigned i, const struct conf_common *common)
 {
 	const char *user = geteuid() == 0 ? common->user : NULL;
@@ -225,7 +273,11 @@ static void begin_program(struct check *c, unsigned i, const struct conf_common 
 	}
 	struct run *r = &c->runs[c->run_count++];
 	*r = (struct run){ .section = i, .path = common->path };
-	begin_check(r, c->file, conf_section_get(c->cf, i)->name, &as);
+	char **words = held_words(c, i, common, &as);
+	if (words)
+		r->keep = c->keep;
+	begin_check(r, words, c->file, conf_section_get(c->cf, i)->name, &as);
+	free(words);
 	account_free(&as);
 }
 
@@ -290,9 +342,9 @@ static void print_all(struct check *c, FILE *out)
 	free(own);
 }
 
-int precheck_file(const char *path, bool as_root, FILE *out)
+int precheck_file(const char *path, bool as_root, FILE *out, struct held_list *keep)
 {
-	struct check c = { .cf = conf_new(), .file = path, .as_root = as_root };
+	struct check c = { .cf = conf_new(), .file = path, .as_root = as_root, .keep = keep };
 	struct conf_global g;
 
 	c.readable = !conf_read(c.cf, path);
@@ -304,6 +356,8 @@ int precheck_file(const char *path, bool as_root, FILE *out)
 		end_program(&c, &c.runs[i]);
 	print_all(&c, out);
 	int rc = c.failed || conf_error_count(c.cf) ? -EINVAL : 0;
+	if (rc && keep)
+		held_drop_all(keep);
 	for (unsigned i = 0; i < c.run_count; i++)
 		free(c.runs[i].output);
 	free(c.runs);

@@ -58,5 +58,5 @@ int main(int argc, char **argv)
 	}
 	if (!path || optind != argc)
 		return usage(stderr, EX_USAGE);
-	return precheck_file(path, as_root, stderr) ? EX_CONFIG : EX_OK;
+	return precheck_file(path, as_root, stderr, NULL) ? EX_CONFIG : EX_OK;
 }

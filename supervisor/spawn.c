@@ -1,5 +1,6 @@
 #include "supervisor/spawn.h"
 
+#include "core/hold.h"
 #include "supervisor/mcp_log.h"
 
 #include <errno.h>
@@ -13,21 +14,21 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* The three may be among 0, 1, 2 themselves, so all move out of the way first. */
-static int place_descriptors(const int *fd)
+/* They may be among their new numbers themselves, so all move out of the way first. */
+static int place_descriptors(const int *fd, const int *hold_fd)
 {
-	int high[3];
+	int high[HOLD_FD + 1], count = hold_fd ? HOLD_FD + 1 : HOLD_FD;
 
-	for (int i = 0; i < 3; i++) {
-		high[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, 3);
+	for (int i = 0; i < count; i++) {
+		high[i] = fcntl(i < HOLD_FD ? fd[i] : *hold_fd, F_DUPFD_CLOEXEC, HOLD_FD + 1);
 		if (high[i] < 0)
 			return -errno;
 	}
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < count; i++)
 		if (dup2(high[i], i) < 0)
 			return -errno;
 	/* mcp's own are all close-on-exec; this is for what mcp's parent left open. */
-	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+	(void)close_range((unsigned)count, ~0u, CLOSE_RANGE_CLOEXEC);
 	return 0;
 }
 
@@ -59,7 +60,7 @@ _Noreturn static void run_child(const struct spawn *s, pid_t mcp)
 	setpgid(0, 0);
 	reset_signals(s->ignore_signals);
 	umask(022);
-	int rc = place_descriptors(s->fd);
+	int rc = place_descriptors(s->fd, s->hold_fd);
 	if (rc)
 		child_fails("dup2", NULL, -rc);
 	rc = account_become(s->account, s->drop_rights);

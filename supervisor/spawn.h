@@ -2,7 +2,7 @@
  * supervisor/spawn.h - start a process: user, rights, descriptors, signals, environment.
  *
  * The child has a process group of its own (^C reaches only mcp), dies with SIGTERM when mcp does,
- * and holds no descriptors but 0, 1 and 2.
+ * and holds no descriptors but 0, 1 and 2, and HOLD_FD when it is held (core/hold.h).
  *
  * Owner:  the caller's only thread; it must not have made others.
  * Memory: none.
@@ -23,6 +23,7 @@ struct spawn {
 	bool drop_rights;    /* no new privileges, empty bounding set */
 	bool ignore_signals; /* USR1, USR2 are ignored until the program takes them */
 	int fd[3];           /* become 0, 1, 2 */
+	const int *hold_fd;  /* becomes HOLD_FD; NULL: it is not held */
 };
 
 /* Returns the process id or a negative errno. What fails after fork(), such as execve(2), is told

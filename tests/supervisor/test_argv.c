@@ -42,6 +42,7 @@ static const struct {
 	{ "TMPDIR=/x", true },
 	{ "SMX_SPOOL=/x", true },
 	{ "SMX_SHIM_LOG=/x", true },
+	{ "SMX_HOLD=3", false },
 	{ "LD_PRELOAD=shim.so", true },
 	{ "ASAN_OPTIONS=a", true },
 	{ "TSAN_OPTIONS=", true },

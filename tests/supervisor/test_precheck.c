@@ -135,7 +135,7 @@ static int check(const char *file, bool as_root, char *out, size_t cap)
 
 	if (!f)
 		abort();
-	int rc = precheck_file(file, as_root, f);
+	int rc = precheck_file(file, as_root, f, NULL);
 	fputc(0, f);
 	fclose(f);
 	return rc;
