@@ -12,14 +12,25 @@ void rcu_later(struct rcu_head *head, void (*fn)(struct rcu_head *))
 	call_rcu(head, fn);
 }
 
-/* Without ACCOUNTING any chain of three makes the table four times as large: a million buckets for
- * 10,000 nodes, and more with every node that comes and goes. */
-struct cds_lfht *lfht_new(unsigned long buckets)
+static unsigned long rounded(unsigned long buckets)
 {
 	unsigned long n = 64;
 
 	while (n < buckets && n < LFHT_BUCKETS_MAX)
 		n *= 2;
+	return n;
+}
+
+void lfht_grow(struct cds_lfht *ht, unsigned long buckets)
+{
+	cds_lfht_resize(ht, rounded(buckets));
+}
+
+/* Without ACCOUNTING any chain of three makes the table four times as large: a million buckets for
+ * 10,000 nodes, and more with every node that comes and goes. */
+struct cds_lfht *lfht_new(unsigned long buckets)
+{
+	unsigned long n = rounded(buckets);
 	struct cds_lfht *ht =
 		cds_lfht_new(n, 64, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
 	if (!ht)

@@ -6,6 +6,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+enum { FIRST_BUCKETS_MAX = 1024 };
+
 /* The last 60 s in slots of 2 s: the rate slides. */
 enum { SLOTS = 30, SLOT_USEC = 2 * USEC_PER_SEC };
 
@@ -42,10 +44,15 @@ void icc_init(const struct icc_setup *s)
 {
 	set = *s;
 	icc_tune(s->max_open, s->max_rate);
-	table = lfht_new(s->buckets);
+	table = lfht_new(s->buckets < FIRST_BUCKETS_MAX ? s->buckets : FIRST_BUCKETS_MAX);
 	atomic_store(&born, NULL);
 	known = NULL;
 	look_at = &known;
+}
+
+void icc_grow(void)
+{
+	lfht_grow(table, set.buckets);
 }
 
 static int match(struct cds_lfht_node *node, const void *key)

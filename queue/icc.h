@@ -21,6 +21,8 @@ struct icc_setup {
 
 /* Once, at the start. */
 void icc_init(const struct icc_setup *s);
+/* It begins small, so that a start is fast; this makes the buckets. Any registered thread. */
+void icc_grow(void);
 /* New limits; any thread. */
 void icc_tune(unsigned max_open, unsigned max_rate);
 

@@ -1,13 +1,21 @@
 #include "queue/iqdb.h"
 
+enum { FIRST_BUCKETS_MAX = 1024 };
+
 static struct cds_lfht *table;
 static atomic_uint count;
-static unsigned max_count;
+static unsigned max_count, want; /* want: buckets */
 
 void iqdb_init(unsigned buckets, unsigned max_recipients)
 {
-	table = lfht_new(buckets);
+	table = lfht_new(buckets < FIRST_BUCKETS_MAX ? buckets : FIRST_BUCKETS_MAX);
+	want = buckets;
 	max_count = max_recipients;
+}
+
+void iqdb_grow(void)
+{
+	lfht_grow(table, want);
 }
 
 static int match(struct cds_lfht_node *node, const void *key)

@@ -14,6 +14,8 @@
 
 /* Once, at the start: IQDB.hash_table_entries and max_cache_entries. */
 void iqdb_init(unsigned buckets, unsigned max_recipients);
+/* It begins small, so that a start is fast; this makes the buckets. Any registered thread. */
+void iqdb_grow(void);
 /* A commit begins; false: one for this id is on its way already. */
 bool iqdb_add(struct ta *ta);
 /* Its answer has come. */

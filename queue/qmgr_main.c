@@ -435,6 +435,8 @@ static void opener_main(void *arg)
 	if (!qids_start_early(&qm))
 		intake_ids(&qm);
 	open_store();
+	iqdb_grow();
+	icc_grow();
 	qloop_post(&qm.loop[0], opened, NULL);
 }
 

@@ -58,6 +58,8 @@ static void bounds(void)
 		icc_close(&a);
 	}
 	ok(icc_count() <= 64, "never more clients than the table may hold (%u)", icc_count());
+	icc_grow();
+	ok(icc_count() >= before, "growing the table loses nobody");
 	icc_expire(now + 10 * S);
 	ok(icc_count() >= before, "quiet for 10 s is not long enough to be dropped");
 	icc_expire(now + 1000 * S);
@@ -69,7 +71,7 @@ static void bounds(void)
 
 int main(void)
 {
-	struct icc_setup s = { .max_entries = 64, .buckets = 256, .max_open = 3, .max_rate = 10 };
+	struct icc_setup s = { .max_entries = 64, .buckets = 65536, .max_open = 3, .max_rate = 10 };
 
 	thread_main_register();
 	icc_init(&s);
