@@ -86,6 +86,7 @@ def dies():
     g, old, was = held_gateway('dies')
     held = g.pids()
     t.kill(held['smtpc'])
+    t.until(end_pid(held['smtpc']), 'it is dead')
     release(old)
     g.wait_ready()
     now = t.until(lambda: (lambda p: p if set(p) == NAMES else None)(g.pids()), 'all four run')
