@@ -23,11 +23,11 @@ DEFAULT_LOAD = (('-s', '10', '-R', '300/s', '-d'),)
 class Trouble:
     """A gateway under load; finish() proves that nothing is lost."""
 
-    def __init__(self, name, fail='', load=DEFAULT_LOAD, sink=(), log=False, qmgr=FAST, **sections):
+    def __init__(self, name, fail='', load=DEFAULT_LOAD, sink=(), log=False, qmgr=FAST, fs_bytes=0, **sections):
         self.name = name
         self.folder = t.tmpdir('faults-' + name)
         self.all_acked = os.path.join(self.folder, 'acked')
-        self.shim = t.Shim(os.path.join(self.folder, 'shim'), fail=fail, log=log)
+        self.shim = t.Shim(os.path.join(self.folder, 'shim'), fail=fail, log=log, fs_bytes=fs_bytes)
         open(self.all_acked, 'w').close()
         self.sink = t.Sink(self.folder, '--acked', self.all_acked, *sink)
         self.g = t.Gateway(self.folder, self.sink.port, shim=self.shim, qmgr=qmgr, **sections).start()
@@ -261,6 +261,51 @@ def database_tables_are_full():
     database_tables('ENOSPC', '452')
 
 
+# What fails: its process, and the rules; %s is the error, sK its switch.
+EVERY = (
+    ('smtps', 'open', 'open:%s:sK:/G:smtps open:%s:sK:/S:smtps'),
+    ('smtps', 'write', 'write:%s:sK::smtps'),
+    ('smtps', 'sync', 'sync:%s:sK::smtps'),
+    ('smtps', 'fallocate', 'fallocate:%s:sK::smtps'),
+    ('qmgr', 'sync of segments', 'sync:%s:sK:/G:qmgr'),
+    ('qmgr', 'write of marks', 'write:%s:sK:/M:qmgr'),
+    ('qmgr', 'open and write of the database', 'open:%s:sK:/defedb/:qmgr write:%s:sK:/defedb/:qmgr write:%s:sK:/ibdb/:qmgr'),
+    ('qmgr', 'unlink', 'unlink:%s:sK::qmgr unlink:%s:sK::smtps'),
+)
+
+
+def every(error):
+    """One after the other under load, then all of a process while it is killed: replies are 250 or 45x, all of it arrives."""
+    rules = ' '.join(r.replace('%s', error).replace('sK', 's%d' % k) for k, (_, _, r) in enumerate(EVERY, 1))
+    x = Trouble('every-' + error, rules, load=DEFAULT_LOAD + (('-s', '2', '-R', '20/s', '-l', '3000000', '-d'),), qmgr=TABLES, fs_bytes=64 << 20)
+    x.more()
+    for k, (component, name, _) in enumerate(EVERY, 1):
+        x.fails(switch=k)
+        x.over(k)
+        x.more(30, '%s after %s of %s' % (error, name, component))
+        t.ok(True, 'every-%s: mail is accepted again after %s of %s' % (error, name, component))
+    for component in 'smtps', 'qmgr':
+        mine = [k for k, row in enumerate(EVERY, 1) if row[0] == component]
+        for k in mine:
+            x.shim.switch(k, True)
+        x.kill(component)
+        x.fails(3, switch=mine[0])
+        for k in mine:
+            x.over(k)
+        x.more(30, 'mail is accepted after %s was killed while %s lasted' % (component, error))
+    x.stop_sources()
+    t.equal([e for e in x.errors if re.search(r': 5\d\d', e)], [], 'every-%s: none is refused for good' % error)
+    x.finish(duplicates=None, killed=True)
+
+
+def every_call_fails():
+    every('EIO')
+
+
+def every_call_is_full():
+    every('ENOSPC')
+
+
 def slow_syncs():
     """5 ms for each sync: batches grow, the number of syncs does not."""
     x = Trouble('slow', load=(('-s', '100', '-l', '1000'),))
@@ -336,5 +381,5 @@ def hop_is_dead():
 
 
 if __name__ == '__main__':
-    t.main(segment_sync_fails, large_sync_fails, segment_is_full, disk_is_full, disk_is_full_at_start, segment_is_removed, database_log_fails, database_log_is_full, database_tables_fail, database_tables_are_full, slow_syncs, stalled_sync,
+    t.main(segment_sync_fails, large_sync_fails, segment_is_full, disk_is_full, disk_is_full_at_start, segment_is_removed, database_log_fails, database_log_is_full, database_tables_fail, database_tables_are_full, every_call_fails, every_call_is_full, slow_syncs, stalled_sync,
            hop_misbehaves, hop_is_dead)
