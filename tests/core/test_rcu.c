@@ -37,22 +37,13 @@ static unsigned walk(struct cds_lfht *ht)
 	return n;
 }
 
-static void nothing(struct rcu_head *head)
-{
-	(void)head;
-}
-
 /* What the table ordered of its own thread is done after so many grace periods. */
 static void let_it_grow(void)
 {
-	struct rcu_head head[16];
-
-	for (int i = 0; i < 16; i++) {
-		rcu_later(&head[i], nothing);
-		rcu_offline();
-		rcu_barrier();
-		rcu_online();
-	}
+	rcu_offline();
+	for (int i = 0; i < 32; i++)
+		synchronize_rcu();
+	rcu_online();
 }
 
 static void run(void *arg)
