@@ -2,7 +2,6 @@
 
 #include "core/err.h"
 #include "core/log.h"
-#include "core/msg.h"
 #include "core/sock.h"
 #include "queue/adopt.h"
 
@@ -147,8 +146,11 @@ static void down(struct link *k)
 static void in_owner(struct qloop *l, void *arg)
 {
 	struct result_event *e = arg;
+	struct msg_result m;
 
-	on.result(l, e->attempt, buf_span(&e->body));
+	/* It was decoded before. */
+	if (!msg_result_decode(buf_span(&e->body), &m))
+		on.result(l, e->attempt, &m);
 	buf_release(&e->body);
 	free(e);
 }
@@ -164,14 +166,16 @@ static struct qloop *owner_of(struct agent *a, uint64_t attempt)
 	return NULL;
 }
 
-static void pass_result(struct agent *a, uint64_t attempt, struct span body)
+/* body: m encoded. */
+static void pass_result(struct agent *a, uint64_t attempt, const struct msg_result *m,
+			struct span body)
 {
 	struct qloop *owner = owner_of(a, attempt);
 
 	if (!owner)
 		return;
 	if (owner == a->loop) {
-		on.result(a->loop, attempt, body);
+		on.result(a->loop, attempt, m);
 		return;
 	}
 	struct result_event *e = xcalloc(1, sizeof *e);
@@ -193,12 +197,12 @@ static void result(struct agent *a, struct span body)
 		return;
 	}
 	if (m.run == qm->hello.instance) {
-		pass_result(a, m.attempt, body);
+		pass_result(a, m.attempt, &m, body);
 		return;
 	}
 	unsigned n = adopt_result(slot_of(a), &m, body, loop_now(a->loop->loop), &joined);
 	for (unsigned i = 0; i < n; i++)
-		pass_result(a, joined[i], body);
+		pass_result(a, joined[i], &m, body);
 	free(joined);
 }
 

@@ -6,6 +6,7 @@
  */
 #ifndef QUEUE_AGENTS_H
 #define QUEUE_AGENTS_H
+#include "core/msg.h"
 #include "queue/occ.h"
 #include "queue/qmgr.h"
 
@@ -23,7 +24,8 @@ unsigned agents_up(void);
 
 /* What the scheduler wants to hear; each runs in loop l of the attempt. */
 struct agents_events {
-	void (*result)(struct qloop *l, uint64_t attempt, struct span body);
+	/* m is valid during the call. */
+	void (*result)(struct qloop *l, uint64_t attempt, const struct msg_result *m);
 	/* After a reconnect: this one, of this run, is going on. */
 	void (*state)(struct qloop *l, int slot, uint64_t attempt);
 	/* All loops hear these three. */

@@ -47,7 +47,7 @@ struct sched {
 };
 
 static void requeue(struct attempt *a);
-static void on_result(struct qloop *l, uint64_t attempt, struct span body);
+static void on_result(struct qloop *l, uint64_t attempt, const struct msg_result *m);
 static void slot_free(struct qloop *l, struct dest *d, struct occ_host *h);
 
 static void dest_ready(struct qloop *l, struct dest *d)
@@ -198,6 +198,7 @@ static void join(struct qloop *l, struct lane *g, struct occ_host *h, const stru
 	struct dest *d = g->dest;
 	struct occ_host *taken = h;
 	struct buf body = { 0 };
+	struct msg_result m;
 
 	for (unsigned i = 0; i < d->route.count; i++)
 		if (d->route.mailer == at->mailer && addr_eq(&d->host[i]->addr, &at->host))
@@ -216,7 +217,8 @@ static void join(struct qloop *l, struct lane *g, struct occ_host *h, const stru
 		break;
 	case ADOPT_ENDED:
 		stats_add(QMGR_STAT_ADOPTED, 1);
-		on_result(l, a->id, buf_span(&body));
+		if (!msg_result_decode(buf_span(&body), &m))
+			on_result(l, a->id, &m);
 		break;
 	}
 	buf_release(&body);
@@ -474,33 +476,32 @@ static bool any_done(struct span rcpts)
 	return false;
 }
 
-static void on_result(struct qloop *l, uint64_t attempt, struct span body)
+static void on_result(struct qloop *l, uint64_t attempt, const struct msg_result *m)
 {
-	struct msg_result m;
 	struct attempt *a = attempt_find(&l->sched->attempts, attempt);
 
 	/* Unknown: a repeated one. */
-	if (!a || msg_result_decode(body, &m) || m.ta != a->ta->id)
+	if (!a || m->ta != a->ta->id)
 		return;
 	struct dest *d = a->lane->dest;
 	struct occ_host *h = a->host;
 	bool was_down = atomic_load(&h->down_until) != 0;
 	usec_t now = loop_now(l->loop);
 
-	if (m.conn == MSG_CONN_IDLE)
+	if (m->conn == MSG_CONN_IDLE)
 		atomic_fetch_add(&h->idle[a->slot], 1);
 	/* Where there are other hosts, to look after a dead one costs at most a twentieth of the time,
 	 * and a walk over dead ones comes to its end. */
-	occ_give(h, !m.failure, !m.failure && any_done(m.rcpts),
+	occ_give(h, !m->failure, !m->failure && any_done(m->rcpts),
 		 d->route.count > 1 ? 20 * (now - a->started) : 0, now);
-	if (!m.failure)
+	if (!m->failure)
 		park_open(d->park);
-	if (!m.failure && was_down)
+	if (!m->failure && was_down)
 		parks_host_up(d->route.mailer, &h->addr);
-	if (!m.failure || !try_next_host(a)) {
-		if (m.failure && !is_busy(l, d))
+	if (!m->failure || !try_next_host(a)) {
+		if (m->failure && !is_busy(l, d))
 			close_dest(l, d);
-		apply(a, m.rcpts, !m.dsn, m.failure);
+		apply(a, m->rcpts, !m->dsn, m->failure);
 	}
 	park_gone(d->park, a->count);
 	dest_done(a->lane);
