@@ -1,5 +1,7 @@
 #include "core/cdb_segfile.h"
 
+#include "core/syncdir.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -85,12 +87,7 @@ static int sync_dir(const char *base, uint64_t seg)
 	char dir[CDB_PATH_MAX];
 
 	cdb_dir_path(base, seg, dir);
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	int rc = fsync(fd) ? -errno : 0;
-	close(fd);
-	return rc;
+	return syncdir(dir);
 }
 
 static int lock(int fd, int how)

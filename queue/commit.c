@@ -2,6 +2,7 @@
 
 #include "core/err.h"
 #include "core/log.h"
+#include "core/syncdir.h"
 #include "core/thread.h"
 #include "queue/census.h"
 #include "queue/marks.h"
@@ -97,11 +98,8 @@ static int sync_file(struct committer *c, uint64_t ta)
 	char *slash = strrchr(path, '/');
 	if (slash)
 		*slash = 0;
-	int dir = rc ? -1 : open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (!rc && (dir < 0 || fsync(dir)))
-		rc = -errno;
-	if (dir >= 0)
-		close(dir);
+	if (!rc)
+		rc = syncdir(slash ? path : ".");
 	stats_add(QMGR_STAT_SYNCS, 2);
 	return rc;
 }

@@ -2,6 +2,7 @@
 
 #include "core/crc32c.h"
 #include "core/span.h"
+#include "core/syncdir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,18 +78,6 @@ int idfile_read(const char *dir, uint64_t *reserved)
 	return memcmp(c.manifest, manifest, MANIFEST_BYTES) ? -ESTALE : 0;
 }
 
-static int sync_dir(const char *dir)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd))
-		rc = -errno;
-	close(fd);
-	return rc;
-}
-
 static int put(int fd, const struct content *c)
 {
 	ssize_t n = pwrite(fd, c, sizeof *c, 0);
@@ -127,9 +116,9 @@ int idfile_write(const char *dir, uint64_t reserved)
 	if (!rc)
 		rc = write_new(path, &c, &is_new);
 	if (!rc && is_new)
-		rc = sync_dir(dir);
+		rc = syncdir(dir);
 	/* What may say less than is in use must not be read again. */
 	if (rc && !unlink(path))
-		sync_dir(dir);
+		syncdir(dir);
 	return rc;
 }

@@ -3,6 +3,7 @@
 #include "core/cdb_read.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "core/syncdir.h"
 #include "queue/census.h"
 #include "queue/keeper.h"
 #include "queue/marks.h"
@@ -326,19 +327,20 @@ static int replay_one(void *ctx, uint64_t seg, uint64_t ta)
 }
 
 /* The folders' entries must be on disk before rows about files that are gone are dropped. */
-static void sync_folders(const char *base)
+static int sync_folders(const char *base, char *why, size_t cap)
 {
 	char path[CDB_PATH_MAX];
 
 	for (unsigned i = 0; i < 16; i++) {
 		cdb_dir_path(base, i, path);
-		int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		int rc = syncdir(path);
 
-		if (fd < 0)
-			continue;
-		fsync(fd);
-		close(fd);
+		if (rc && rc != -ENOENT) {
+			snprintf(why, cap, "%s: cannot sync it: %s", path, strerror(-rc));
+			return rc;
+		}
 	}
+	return 0;
 }
 
 static void drop_file_rows(struct work *w)
@@ -395,8 +397,9 @@ int recover(struct qmgr *q, bool created, struct recovered *out, char *why, size
 			  w.lost_parked);
 	if (!rc)
 		rc = cdb_list(w.base, replay_one, &w);
+	if (!rc)
+		rc = sync_folders(w.base, why, cap);
 	if (!rc) {
-		sync_folders(w.base);
 		drop_file_rows(&w);
 		parks_each(drop_empty, &w);
 		segments_forget_absent(q->segments, q->store, w.batch);

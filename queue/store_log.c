@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 #include "core/span.h"
+#include "core/syncdir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -57,18 +58,6 @@ static char *read_file(const char *dir, const char *name, int *error)
 	return text;
 }
 
-static int sync_dir(const char *dir)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd))
-		rc = -errno;
-	close(fd);
-	return rc;
-}
-
 /* Replaces the file as a whole. */
 static int write_file(const char *dir, const char *name, const char *text)
 {
@@ -89,7 +78,7 @@ static int write_file(const char *dir, const char *name, const char *text)
 		rc = -errno;
 	if (rc)
 		unlink(tmp);
-	return rc ? rc : sync_dir(dir);
+	return rc ? rc : syncdir(dir);
 }
 
 /* ---- record and mark */
@@ -233,7 +222,7 @@ static int clean_one(const struct store_log *l, const char *dir, bool keep)
 	join(path, sizeof path, dir, MARK);
 	if (!rc && unlink(path) && errno != ENOENT)
 		rc = -errno;
-	return rc ? rc : sync_dir(dir);
+	return rc ? rc : syncdir(dir);
 }
 
 /* ---- the decision */

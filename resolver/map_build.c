@@ -5,6 +5,7 @@
 
 #include "core/arena.h"
 #include "core/err.h"
+#include "core/syncdir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -235,10 +236,7 @@ static int sync_folder(const char *path)
 
 	if (!dir)
 		return -ENOMEM;
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = fd < 0 || fsync(fd) ? -errno : 0;
-	if (fd >= 0)
-		close(fd);
+	int rc = syncdir(dir);
 	free(dir);
 	return rc;
 }
